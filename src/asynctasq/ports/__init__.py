@@ -1,0 +1,3 @@
+"""The four ports: driver, serializer, resolver, executor. Their docstrings are the contract; the suite in
+`asynctasq.testing.contract` holds every adapter to them.
+"""

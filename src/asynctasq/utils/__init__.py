@@ -1,0 +1,1 @@
+"""Small public odds and ends."""
