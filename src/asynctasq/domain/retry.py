@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from asynctasq.domain.errors import ConfigurationError
 
@@ -83,5 +84,5 @@ def check_seconds(what: str, value: object, *, optional: bool = False) -> None:
         raise ConfigurationError(f"{what}={value!r}: use a number of seconds, 0 or more")
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)

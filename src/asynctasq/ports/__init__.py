@@ -1,3 +1,4 @@
-"""The four ports: driver, serializer, resolver, executor. Their docstrings are the contract; the suite in
-`asynctasq.testing.contract` holds every adapter to them.
+"""The four ports: driver, serializer, resolver, executor. Their docstrings are the contract.
+
+The suite in `asynctasq.testing.contract` holds every adapter to them.
 """
