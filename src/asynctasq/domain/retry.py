@@ -31,11 +31,7 @@ class RetryPolicy:
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        if (
-            isinstance(self.max_attempts, bool)
-            or not isinstance(self.max_attempts, int)
-            or self.max_attempts < 0
-        ):
+        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 0:
             raise ConfigurationError(
                 f"max_attempts={self.max_attempts!r}: use a whole number of executions, 0 or more (0 and 1 run once)"
             )
