@@ -1,0 +1,215 @@
+"""Runs plain functions in threads of our own.
+
+`loop.run_in_executor` wakes the loop once per call and builds two futures; here a burst of completions is one wake-up. Its
+threads are also joined when the interpreter exits, so that one function that never returns keeps the process alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from queue import SimpleQueue
+from typing import Any
+
+from asynctasq.domain.errors import ConfigurationError, TaskTimeout
+from asynctasq.ports.executor import Executor
+
+_Outcome = tuple[object, BaseException | None]
+
+
+class ThreadExecutor(Executor):
+    """Daemon threads, started as they are needed, that take functions from one queue.
+
+    A function past its timeout cannot be stopped: its attempt has failed, its late result is ignored, and its thread stays
+    busy until it returns. A cancelled call is left alone, or never started if it was still waiting for a thread. The
+    executor serves one running event loop at a time, and may be used from another afterwards, after `close` too.
+
+    Args:
+        threads: how many functions may run at the same time.
+
+    Raises:
+        ConfigurationError: `threads` is below 1.
+    """
+
+    stops = False
+
+    def __init__(self, threads: int) -> None:
+        if threads < 1:
+            raise ConfigurationError(f"threads={threads!r}: use 1 or more")
+        self._threads = threads
+        self._started = 0
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        # Sets, because adding and removing an element is atomic: whoever removes a job from `_waiting` decides its fate.
+        self._waiting: set[_Job] = set()
+        self._running: set[_Job] = set()
+        self._inbox: _Inbox | None = None
+
+    @property
+    def threads(self) -> int:
+        """How many functions may run at the same time."""
+        return self._threads
+
+    @property
+    def busy(self) -> int:
+        """How many threads are running a function now, those past their timeout included."""
+        return len(self._running)
+
+    async def run(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        *,
+        timeout: float | None,
+    ) -> object:
+        """Call `function(*args, **kwargs)` in a thread; see the port.
+
+        A StopIteration arrives as the cause of a RuntimeError, as the language has it for every coroutine.
+        """
+        loop = asyncio.get_running_loop()
+        inbox = self._inbox
+        if inbox is None or inbox.loop is not loop:
+            inbox = self._inbox = _Inbox(loop)
+        if self._started < self._threads and len(self._waiting) + len(self._running) >= self._started:
+            self._start_thread()
+        job = _Job(function, args, kwargs, timeout, inbox)
+        self._waiting.add(job)
+        self._jobs.put(job)
+        try:
+            value, error = await job.outcome
+        except asyncio.CancelledError:
+            self._waiting.discard(job)
+            raise
+        if error is None:
+            return value
+        try:
+            raise error
+        finally:
+            # The error's traceback holds this frame: without this, what the task's own frames hold would live until the
+            # collector comes by.
+            del job, error
+
+    async def close(self) -> None:
+        """Let idle threads end now and busy ones when they return. Waits for nothing; idempotent."""
+        jobs, self._jobs = self._jobs, SimpleQueue()
+        for _ in range(self._started):
+            jobs.put(None)
+        self._started = 0
+        self._running = set()
+
+    def _start_thread(self) -> None:
+        name = f"asynctasq-thread-{self._started + 1}"
+        threading.Thread(target=self._work, args=(self._jobs, self._running), name=name, daemon=True).start()
+        self._started += 1
+
+    def _work(self, jobs: SimpleQueue[_Job | None], running: set[_Job]) -> None:
+        while (job := jobs.get()) is not None:
+            # Running before it is no longer waiting: a job that is in neither set would hide the need for another thread.
+            running.add(job)
+            try:
+                self._waiting.remove(job)
+            except KeyError:
+                running.discard(job)
+            else:
+                job.run(running)
+            # An idle thread must not keep the last task's arguments alive.
+            del job
+
+
+class _Job:
+    """One call, from the loop to a thread and back. Everything but `run` happens on the loop."""
+
+    __slots__ = ("_args", "_context", "_ended", "_function", "_inbox", "_kwargs", "_timeout", "_timer", "outcome")
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        timeout: float | None,
+        inbox: _Inbox,
+    ) -> None:
+        self._function = function
+        self._args = args
+        self._kwargs = kwargs
+        self._context = contextvars.copy_context()
+        self._timeout = timeout
+        self._inbox = inbox
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended: asyncio.Future[None] | None = None
+        # A value, never an exception: a future refuses StopIteration and complains of errors that nobody awaited.
+        self.outcome: asyncio.Future[_Outcome] = inbox.loop.create_future()
+
+    def run(self, running: set[_Job]) -> None:
+        """Call the function. In a thread."""
+        if self._timeout is not None:
+            self._inbox.put(self.started, time.monotonic() + self._timeout)
+        outcome = _call(self._context, self._function, self._args, self._kwargs)
+        running.discard(self)
+        self._inbox.put(self.ended, outcome)
+
+    def started(self, deadline: float) -> None:
+        """Arm the timer with what is left of the timeout."""
+        self._timer = self._inbox.loop.call_later(max(0.0, deadline - time.monotonic()), self._expire)
+
+    def ended(self, outcome: _Outcome) -> None:
+        """Deliver the outcome, unless nobody is interested any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+    def _expire(self) -> None:
+        if not self.outcome.done():
+            self._ended = self._inbox.loop.create_future()
+            late = TaskTimeout(
+                f"ran past its timeout of {self._timeout:g} s; a thread cannot be stopped, its result will be ignored",
+                still_running=self._ended,
+            )
+            self.outcome.set_result((None, late))
+
+
+def _call(
+    context: contextvars.Context, function: Callable[..., Any], args: Sequence[object], kwargs: Mapping[str, object]
+) -> _Outcome:
+    # Apart from the job, which holds the outcome: this frame is part of an error's traceback.
+    try:
+        return context.run(function, *args, **kwargs), None
+    except BaseException as error:
+        return None, error
+
+
+class _Inbox:
+    """What threads have to tell one event loop."""
+
+    __slots__ = ("_awake", "_news", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._news: deque[tuple[Callable[[Any], None], object]] = deque()
+        self._awake = False
+
+    def put(self, callback: Callable[[Any], None], value: object) -> None:
+        """Have `callback(value)` called on the loop. In a thread."""
+        self._news.append((callback, value))
+        # Only the first of a burst wakes the loop. Appended first and checked second, while the loop does it the other way
+        # round: news are never left behind; at worst the loop wakes and finds nothing.
+        if not self._awake:
+            self._awake = True
+            # A loop that was closed meanwhile has nobody left who waits.
+            with contextlib.suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self._read)
+
+    def _read(self) -> None:
+        self._awake = False
+        news = self._news
+        for _ in range(len(news)):
+            callback, value = news.popleft()
+            callback(value)
