@@ -8,7 +8,8 @@
     │  ├─ InvalidName (ValueError)          a queue name outside the portable grammar
     │  ├─ SerializationError (TypeError)    an argument that would not come back as it went
     │  ├─ PayloadTooLarge                   the encoded call is over the limit
-    │  └─ UnsupportedByDriver               the driver does not declare the capability that was asked for
+    │  ├─ UnsupportedByDriver               the driver does not declare the capability that was asked for
+    │  └─ PartlyDispatched                  some of many calls were refused; the others are queued
     ├─ DriverError
     │  ├─ DriverUnavailable                 nothing was applied: try again later
     │  │  └─ DriverClosed                   the driver was closed, or never connected
@@ -28,7 +29,7 @@ family; adapters translate their client's errors at the boundary and keep them a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 
 class AsyncTasQError(Exception):
@@ -65,6 +66,19 @@ class PayloadTooLarge(DispatchError):
 
 class UnsupportedByDriver(DispatchError):
     """Something was asked of a driver that it does not declare; nothing undeclared is ever silently ignored."""
+
+
+class PartlyDispatched(DispatchError):
+    """The driver refused some of many calls; the others are queued.
+
+    Attributes:
+        results: per call, in order: its id, or the error that refused it.
+    """
+
+    def __init__(self, results: Sequence[str | AsyncTasQError]) -> None:
+        refused = [result for result in results if not isinstance(result, str)]
+        super().__init__(f"{len(refused)} of {len(results)} calls were refused, the others are queued: {refused[0]}")
+        self.results = results
 
 
 class DriverError(AsyncTasQError):

@@ -34,7 +34,7 @@ class Executor(Protocol):
             TaskTimeout: it ran past `timeout` seconds; `still_running` is set if it could not be stopped.
             WorkerProcessDied: the child it ran in died.
             asyncio.CancelledError: the caller was cancelled; the work has been stopped where `stops`, else left alone.
-            BaseException: whatever the function raised, SystemExit and KeyboardInterrupt and a CancelledError of its own included.
+            BaseException: whatever the function raised; SystemExit, KeyboardInterrupt and its own CancelledError too.
         """
 
     @abstractmethod

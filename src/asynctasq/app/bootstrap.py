@@ -1,0 +1,144 @@
+"""The app: settings, and what the container builds from them. `current()` is the one that is process-wide."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from asynctasq.app.container import Container
+from asynctasq.app.dispatch import id_of
+from asynctasq.app.registry import REGISTRY, Registry
+from asynctasq.app.settings import LoadedSettings, Settings, load_settings
+from asynctasq.domain.errors import AsyncTasQError, PartlyDispatched
+from asynctasq.domain.message import Message
+from asynctasq.domain.retry import RetryPolicy
+from asynctasq.domain.task import TaskConfig
+
+if TYPE_CHECKING:
+    from asynctasq.app.task_function import PendingTask
+    from asynctasq.ports.driver import QueueDriver
+
+
+class App:
+    """One configured asynctasq: where tasks are dispatched, and what a worker is built from.
+
+    Several apps can live in one process; `asynctasq.init()` makes one and lets it be the current.
+
+    Attributes:
+        settings: the settings in force.
+        sources: where each setting came from.
+        registry: the tasks it knows.
+        container: what is wired for it.
+        drivers: descriptions of its drivers, by name.
+        defaults: what a task's missing options follow.
+    """
+
+    def __init__(self, loaded: LoadedSettings, *, registry: Registry = REGISTRY) -> None:
+        self.settings: Settings = loaded.settings
+        self.sources = loaded.sources
+        self.registry = registry
+        given = loaded.settings.defaults
+        self.defaults = TaskConfig(
+            queue=given.queue,
+            retry=RetryPolicy(max_attempts=given.max_attempts, delay=given.retry_delay),
+            timeout=given.timeout,
+        )
+        self.container = Container(settings=self.settings, registry=registry)
+        self.drivers = self.container.drivers()
+        self._connections = self.container.connections()
+        self._codec = self.container.codec()
+        self._new_id = self.container.seams().new_id
+        self._bridge = self.container.sync_bridge()
+
+    async def dispatch(self, pending: PendingTask) -> str:
+        """Queue one call; see `PendingTask.dispatch`."""
+        message, driver = self._message(pending)
+        dispatcher = await self._connections.dispatcher(driver)
+        return id_of(await dispatcher.send(message))
+
+    async def dispatch_many(self, pending: Sequence[PendingTask]) -> list[str]:
+        """Queue many calls; see `asynctasq.tasks.dispatch_many`."""
+        messages = [self._message(call) for call in pending]
+        sent = [(await self._connections.dispatcher(driver)).send(message) for message, driver in messages]
+        results = await asyncio.gather(*sent)
+        if any(result.error is not None for result in results):
+            raise PartlyDispatched([result.id if result.error is None else result.error for result in results])
+        return [result.id for result in results]
+
+    def dispatch_sync(self, pending: PendingTask) -> str:
+        """Queue one call from code without a running loop; see `PendingTask.dispatch_sync`."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            name = pending.function.__name__
+            raise AsyncTasQError(
+                f"dispatch_sync() was called inside a running event loop, which it would block: "
+                f"type `await {name}(...).dispatch()`"
+            )
+        return self._bridge.run(self.dispatch(pending))
+
+    @contextlib.asynccontextmanager
+    async def driver(self, driver: object | None = None) -> AsyncGenerator[QueueDriver]:
+        """A connected driver of its own, closed at the end.
+
+        Args:
+            driver: a name, a URL, `module:attribute`, an instance, or None for the app's default.
+        """
+        connected = self.drivers.get(driver).sibling()
+        try:
+            await connected.connect()
+            yield connected
+        finally:
+            await connected.close()
+
+    async def close(self) -> None:
+        """Close what the running loop has connected. Not needed where the loop is shut down properly."""
+        await self._connections.close()
+
+    def _message(self, pending: PendingTask) -> tuple[Message, object | None]:
+        task = pending.task(self.defaults)
+        driver = task.config.driver
+        message_id = self._new_id()
+        max_body = self.drivers.get(driver).capabilities.max_body
+        body = self._codec.encode(task, pending.function.parameters, id=message_id, max_body=max_body)
+        return Message(id=message_id, queue=task.config.queue, body=body, delay=task.delay), driver
+
+
+_current: App | None = None
+_current_lock = threading.Lock()
+
+
+def init(config: Mapping[str, object] | str | None = None, *, cli: Mapping[str, object] | None = None) -> App:
+    """Configure asynctasq for this process.
+
+    Args:
+        config: settings as a nested mapping, such as `{"driver": "sqlite", "sqlite": {"path": "queue.db"}}`; or a URL such as
+            `"sqlite:///queue.db"`; or nothing, for the environment and the defaults.
+        cli: settings given on a command line; they win.
+
+    Returns:
+        The app, which is also the current one from now on.
+
+    Raises:
+        ConfigurationError: an unknown key or a bad value, by its path and with the nearest known name.
+    """
+    global _current  # the one process-wide variable
+    app = App(load_settings(config, cli=cli))
+    app.drivers.get()  # an unknown driver fails here, not at the first dispatch
+    _current = app
+    return app
+
+
+def current() -> App:
+    """The app of the last `init()`; without one, an app with the settings of the environment."""
+    if _current is None:
+        with _current_lock:
+            if _current is None:
+                init()
+    assert _current is not None
+    return _current

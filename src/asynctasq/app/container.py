@@ -1,0 +1,63 @@
+"""The composition root: the one place that names concrete adapters, and the one that knows dependency-injector.
+
+Synchronous throughout: constructors do no I/O, and what must be opened and closed is opened and closed by the app. One container
+per app; a test overrides a provider on its instance.
+"""
+
+from __future__ import annotations
+
+from dependency_injector import containers, providers
+
+from asynctasq.adapters.executors.event_loop import EventLoopExecutor
+from asynctasq.adapters.executors.thread import ThreadExecutor
+from asynctasq.adapters.serializers.msgpack import MsgpackSerializer
+from asynctasq.app.codec import Codec
+from asynctasq.app.connections import Connections
+from asynctasq.app.drivers import Drivers
+from asynctasq.app.leases import LeaseKeeper
+from asynctasq.app.registry import Registry
+from asynctasq.app.routes import Routes
+from asynctasq.app.seams import Seams
+from asynctasq.app.settings import Settings
+from asynctasq.app.settler import Settler
+from asynctasq.app.sync_bridge import SyncBridge
+from asynctasq.app.worker import Worker
+from asynctasq.domain.task import ExecutionMode
+from asynctasq.ports.driver import QueueDriver
+
+
+def _memory(_settings: Settings) -> QueueDriver:
+    from asynctasq.adapters.drivers.memory import MemoryDriver
+
+    return MemoryDriver()
+
+
+def _sqlite(settings: Settings) -> QueueDriver:
+    from asynctasq.adapters.drivers.sqlite import SQLiteDriver
+
+    return SQLiteDriver(settings.sqlite.path, synchronous=settings.sqlite.synchronous)
+
+
+BUILT_IN = {"memory": _memory, "sqlite": _sqlite}
+"""How each of our drivers is built from settings; its client library is imported only then."""
+
+
+class Container(containers.DeclarativeContainer):
+    """What one app is made of."""
+
+    settings = providers.Dependency(instance_of=Settings)
+    registry = providers.Dependency(instance_of=Registry)
+
+    seams = providers.Singleton(Seams)
+    serializer = providers.Singleton(MsgpackSerializer)
+    codec = providers.Singleton(Codec, serializer, max_body=settings.provided.limits.body)
+    drivers = providers.Singleton(Drivers, settings, BUILT_IN)
+    connections = providers.Singleton(Connections, drivers)
+    sync_bridge = providers.Singleton(SyncBridge)
+
+    event_loop_executor = providers.Factory(EventLoopExecutor)
+    thread_executor = providers.Factory(ThreadExecutor)
+    routes = providers.Factory(Routes, registry)
+    settler = providers.Factory(Settler, seams=seams)
+    lease_keeper = providers.Factory(LeaseKeeper, seams=seams)
+    worker = providers.Factory(Worker, codec=codec, seams=seams)

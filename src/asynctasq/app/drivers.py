@@ -1,0 +1,99 @@
+"""Which drivers there are, by name, and the app's descriptions of them. Nothing is imported before it is asked for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, cast
+
+from asynctasq.domain.errors import ConfigurationError, UnknownDriver
+
+if TYPE_CHECKING:
+    from asynctasq.app.settings import Settings
+    from asynctasq.ports.driver import QueueDriver
+
+AVAILABLE = ("memory", "sqlite")
+PLANNED = ("mysql", "postgres", "redis", "sqs")
+ENTRY_POINTS = "asynctasq.drivers"
+
+
+def check_driver(driver: object) -> None:
+    """Refuse what cannot be a driver: None, a known name, a URL with a known scheme, `module:attribute` and instances can.
+
+    Raises:
+        UnknownDriver: a name that nobody provides, or not yet.
+        ConfigurationError: something else altogether.
+    """
+    if driver is None:
+        return
+    if isinstance(driver, str):
+        name, is_url, _ = driver.partition("://")
+        if is_url or ":" not in driver:
+            _check_name(name)
+    elif isinstance(driver, type) or not all(hasattr(driver, verb) for verb in ("capabilities", "claim", "settle")):
+        raise ConfigurationError(
+            f"driver={driver!r} is neither a driver's name nor a driver instance such as SQLiteDriver('queue.db')"
+        )
+
+
+def _check_name(name: str) -> None:
+    if name in AVAILABLE:
+        return
+    if name in PLANNED:
+        raise UnknownDriver(f"driver {name!r} is not available yet: this version has {', '.join(AVAILABLE)}")
+    third_party = {point.name for point in entry_points(group=ENTRY_POINTS)}
+    if name not in third_party:
+        known = [*AVAILABLE, *PLANNED, *sorted(third_party)]
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UnknownDriver(f"there is no driver {name!r}: known are {', '.join(known)}{hint}")
+
+
+class Drivers:
+    """The descriptions of the drivers of one app: built once each, never connected (see `connections`)."""
+
+    def __init__(self, settings: Settings, built_in: Mapping[str, Callable[[Settings], QueueDriver]]) -> None:
+        self._settings = settings
+        self._built_in = built_in
+        self._described: dict[str, QueueDriver] = {}
+
+    def get(self, driver: object | None = None) -> QueueDriver:
+        """The description of a driver: None for the app's default, a name, a URL, `module:attribute`, or an instance.
+
+        Raises:
+            UnknownDriver: nobody provides it.
+            ConfigurationError: it cannot be built as configured.
+        """
+        if driver is None:
+            driver = self._settings.driver
+        if not isinstance(driver, str):
+            check_driver(driver)
+            return cast("QueueDriver", driver)
+        if driver not in self._described:
+            self._described[driver] = self._describe(driver)
+        return self._described[driver]
+
+    def _describe(self, driver: str) -> QueueDriver:
+        check_driver(driver)
+        name, is_url, _ = driver.partition("://")
+        if is_url:
+            return self._build(name, self._settings.at(driver))
+        if ":" in driver:
+            return self.get(_attribute(driver))
+        return self._build(name, self._settings)
+
+    def _build(self, name: str, settings: Settings) -> QueueDriver:
+        if name in self._built_in:
+            return self._built_in[name](settings)
+        (point,) = entry_points(group=ENTRY_POINTS, name=name)
+        return cast("QueueDriver", point.load()(settings))
+
+
+def _attribute(spec: str) -> Any:
+    module, _, attribute = spec.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"driver {spec!r}: {error}; use module:attribute of a driver instance") from error

@@ -1,0 +1,133 @@
+"""The decorator that turns a function into a task, and dispatch in bulk."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, cast, overload
+
+from asynctasq.app.current import current
+from asynctasq.app.drivers import check_driver
+from asynctasq.app.registry import REGISTRY
+from asynctasq.app.task_function import P, PendingTask, R, TaskFunction, task_name
+from asynctasq.domain.errors import ConfigurationError
+from asynctasq.domain.task import ExecutionMode
+
+if TYPE_CHECKING:
+    from asynctasq.ports.driver import QueueDriver
+
+
+class _Default:
+    """The value of an option that was not given."""
+
+    def __repr__(self) -> str:
+        return "<default>"
+
+
+_DEFAULT: Any = _Default()
+
+
+@overload
+def task(fn: Callable[P, R], /) -> TaskFunction[P, R]: ...
+
+
+@overload
+def task(
+    *,
+    name: str = ...,
+    queue: str = ...,
+    max_attempts: int = ...,
+    retry_delay: float = ...,
+    timeout: float | None = ...,
+    driver: str | QueueDriver | None = ...,
+    process: bool = ...,
+) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+
+
+def task(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str = _DEFAULT,
+    queue: str = _DEFAULT,
+    max_attempts: int = _DEFAULT,
+    retry_delay: float = _DEFAULT,
+    timeout: float | None = _DEFAULT,
+    driver: str | QueueDriver | None = None,
+    process: bool = False,
+) -> Any:
+    """Make a task of a function, with or without parentheses.
+
+    `async def` runs on the worker's event loop, `def` in one of its threads.
+
+    Args:
+        fn: the function, where the decorator is used without parentheses.
+        name: what messages call it; by default `module:qualname`.
+        queue: the queue's name; by default "default".
+        max_attempts: executions in all, the first included; by default 3. 0 and 1 both mean one run and no retry.
+        retry_delay: seconds before every retry; by default 60.
+        timeout: seconds that one attempt may take; by default None, no limit.
+        driver: a driver's name or instance; by default the app's.
+        process: run it in a child process, for CPU-bound work. Not available yet.
+
+    Raises:
+        ConfigurationError: an option that cannot work, with what to write instead.
+        InvalidName: the queue's name is outside the grammar.
+    """
+    check_driver(driver)
+    if process:
+        raise ConfigurationError(
+            "process=True is not available yet: leave it out to run `async def` on the loop and `def` in a thread"
+        )
+    given = {"queue": queue, "max_attempts": max_attempts, "retry_delay": retry_delay, "timeout": timeout}
+    options = {option: value for option, value in given.items() if value is not _DEFAULT}
+    if driver is not None:
+        options["driver"] = driver
+
+    def decorate(fn: Callable[P, R]) -> TaskFunction[P, R]:
+        named = name is not _DEFAULT
+        function = TaskFunction(
+            fn,
+            name=_checked_name(name) if named else task_name(fn),
+            named=named,
+            options=options,
+            mode=ExecutionMode.of(is_async=_is_async(fn), process=process),
+        )
+        REGISTRY.add(function)
+        return function
+
+    return decorate if fn is None else decorate(fn)
+
+
+def _is_async(fn: Callable[..., object]) -> bool:
+    if not callable(fn) or isinstance(fn, (type, TaskFunction)):
+        raise ConfigurationError(f"@task needs a function, not {fn!r}")
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        raise ConfigurationError(f"@task cannot run the generator {fn.__qualname__}(): nobody would consume what it yields")
+    return inspect.iscoroutinefunction(fn)
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():
+        raise ConfigurationError(f"name={name!r}: use 1 to 200 printable characters")
+    return name
+
+
+async def dispatch_many(pending: Iterable[PendingTask]) -> list[str]:
+    """Queue many calls in as few round trips as the broker allows, and return their ids in order.
+
+    Every call is encoded before the first is sent, so that a bad one leaves none queued.
+
+    Raises:
+        PartlyDispatched: the driver refused some; `results` says which.
+        DispatchError, DriverError: as for `PendingTask.dispatch`.
+    """
+    return await current().dispatch_many(_all_pending(pending))
+
+
+def _all_pending(pending: Iterable[PendingTask]) -> list[PendingTask]:
+    calls = list(pending)
+    for call in calls:
+        if not isinstance(cast("object", call), PendingTask):
+            raise TypeError(f"dispatch_many() takes bound calls such as [f(1), f(2)], not {call!r}")
+    return calls
