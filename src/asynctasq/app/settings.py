@@ -1,0 +1,307 @@
+"""The settings: their names, defaults and limits, as one frozen value; and loading them from where they may be given.
+
+A setting is known by its path, `worker.lease`: nested in `init({"worker": {"lease": 10}})` and in `[tool.asynctasq.worker]`,
+flat in the environment, `ASYNCTASQ_WORKER_LEASE`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+)
+
+from asynctasq.app import setting_sources
+from asynctasq.app.setting_sources import Given
+from asynctasq.domain.errors import ConfigurationError
+from asynctasq.domain.queue_name import check_queue_name
+from asynctasq.domain.retry import RetryPolicy, check_seconds
+from asynctasq.domain.task import TaskConfig
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("use a number")  # noqa: TRY004  pydantic turns a ValueError, not a TypeError, into its report
+    return value
+
+
+def _comma_separated(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise ValueError("name at least one queue")
+    return tuple(dict.fromkeys(names))
+
+
+def _a_driver(driver: object) -> object:
+    if driver is None or driver == "":
+        raise ValueError("name a driver, such as 'sqlite', or leave the setting out")
+    return driver
+
+
+def _a_file(path: Path) -> Path:
+    if path.name == ":memory:":
+        raise ValueError("a queue in memory is another driver: use driver='memory'")
+    if not path.name:
+        raise ValueError("name a file, such as 'queue.db'")
+    return path
+
+
+def _checked(check: Callable[[str, float], object]) -> AfterValidator:
+    def validate(value: float, info: ValidationInfo) -> float:
+        check(info.field_name or "", value)
+        return value
+
+    return AfterValidator(validate)
+
+
+Whole = Annotated[int, BeforeValidator(_no_bool)]
+Seconds = Annotated[float, BeforeValidator(_no_bool), _checked(check_seconds)]
+MaxAttempts = Annotated[Whole, _checked(lambda _, value: RetryPolicy(max_attempts=int(value)))]
+Timeout = Annotated[float, BeforeValidator(_no_bool), _checked(lambda _, value: TaskConfig(timeout=value))]
+QueueName = Annotated[str, AfterValidator(check_queue_name)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
+QueueNames = Annotated[tuple[QueueName, ...], BeforeValidator(_comma_separated), AfterValidator(_each_once)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class SqliteSettings(_Group):
+    """The SQLite driver.
+
+    Attributes:
+        path: the queue's file; None for `.asynctasq/queue.db` in the project. A relative path counts from the working directory,
+            in a pyproject.toml from there; it is absolute here.
+        synchronous: "full" survives a power cut; "normal" may lose the last moments in one, and is faster.
+    """
+
+    path: Annotated[Path, AfterValidator(_a_file)] | None = None
+    synchronous: Annotated[Literal["full", "normal"], BeforeValidator(_lower)] = "full"
+
+
+class RedisSettings(_Group):
+    """The Redis driver (not available yet)."""
+
+    url: SecretStr | None = None
+    password: SecretStr | None = None
+    max_connections: Annotated[Whole, Field(ge=1)] | None = None
+    key_prefix: str = "asynctasq"
+
+
+class PostgresSettings(_Group):
+    """The PostgreSQL driver (not available yet)."""
+
+    dsn: SecretStr | None = None
+
+
+class MysqlSettings(_Group):
+    """The MySQL driver (not available yet)."""
+
+    dsn: SecretStr | None = None
+
+
+class SqsSettings(_Group):
+    """The SQS driver (not available yet)."""
+
+    region: str | None = None
+    endpoint_url: str | None = None
+
+
+class DefaultSettings(_Group):
+    """What a task's missing options follow.
+
+    Attributes:
+        queue: the queue's name.
+        max_attempts: executions in all, the first included.
+        retry_delay: seconds before a retry.
+        timeout: seconds that one attempt may take; None for no limit.
+    """
+
+    queue: QueueName = "default"
+    max_attempts: MaxAttempts = 3
+    retry_delay: Seconds = 60.0
+    timeout: Timeout | None = None
+
+
+class WorkerSettings(_Group):
+    """A worker.
+
+    Attributes:
+        queues: the queues it serves, the most urgent first; None for `default` and those of its registered tasks.
+        concurrency: tasks that run at the same time in one process, of all kinds.
+        threads: how many of them may be plain functions.
+        processes: worker processes.
+        lease: seconds that a claimed task stays hidden from other workers; a living worker renews it. At most twelve hours,
+            which is what every broker can do.
+        shutdown_grace: seconds that running tasks have after the first SIGTERM.
+    """
+
+    queues: QueueNames | None = None
+    concurrency: Annotated[Whole, Field(ge=1)] = 100
+    threads: Annotated[Whole, Field(ge=1)] = 32
+    processes: Annotated[Whole, Field(ge=1)] = 1
+    lease: Annotated[float, BeforeValidator(_no_bool), Field(ge=1, le=43_200)] = 30.0
+    shutdown_grace: Seconds = 30.0
+
+
+class LimitSettings(_Group):
+    """Limits.
+
+    Attributes:
+        body: the most bytes of one encoded call; the driver's own limit counts where it is smaller.
+    """
+
+    body: Annotated[Whole, Field(ge=1)] = 262_144
+
+
+class LogSettings(_Group):
+    """What the command line logs. Code that uses asynctasq as a library configures its own logging.
+
+    Attributes:
+        level: the least level that is shown.
+        format: "text", "json", or "auto" for text on a terminal and JSON elsewhere.
+    """
+
+    level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)] = "info"
+    format: Annotated[Literal["auto", "text", "json"], BeforeValidator(_lower)] = "auto"
+
+
+class Settings(_Group):
+    """Every setting.
+
+    Attributes:
+        driver: a driver's name, `module:attribute` of an instance, or an instance. A URL is taken apart when it is loaded.
+        app: the module, `module:attribute` or file that a worker imports when it is told no other.
+        imports: further modules that a worker imports.
+    """
+
+    driver: Annotated[object, AfterValidator(_a_driver)] = "sqlite"
+    app: str | None = None
+    imports: Names = ()
+    sqlite: SqliteSettings = SqliteSettings()
+    redis: RedisSettings = RedisSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    mysql: MysqlSettings = MysqlSettings()
+    sqs: SqsSettings = SqsSettings()
+    defaults: DefaultSettings = DefaultSettings()
+    worker: WorkerSettings = WorkerSettings()
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
+
+    def at(self, url: str) -> Settings:
+        """These settings with the driver and the place that `url` names.
+
+        Raises:
+            ConfigurationError: the URL names no driver or place.
+        """
+        given = {path: Given(value, "default") for path, value in self.flat().items()}
+        given |= setting_sources.read({"driver": url}, f"URL {url.partition('://')[0]}://", PATHS)
+        return _settings(given)
+
+    def flat(self) -> dict[str, object]:
+        """Every value by its path, such as `worker.lease`. Secrets stay `SecretStr`, which prints as stars."""
+        values: dict[str, object] = {}
+        for name in Settings.model_fields:
+            value = getattr(self, name)
+            if isinstance(value, _Group):
+                values |= {f"{name}.{inner}": getattr(value, inner) for inner in type(value).model_fields}
+            else:
+                values[name] = value
+        return values
+
+
+PATHS = tuple(Settings().flat())
+"""The path of every setting."""
+
+SECRETS = frozenset({"redis.url", "redis.password", "postgres.dsn", "mysql.dsn"})
+"""The paths of those that are never shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """The settings in force, and where each came from.
+
+    Attributes:
+        settings: the settings.
+        sources: for every path, such as `worker.lease`, where its value was given, for people; "default" where nowhere.
+    """
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
+def load_settings(
+    init: Mapping[str, object] | str | None = None,
+    *,
+    cli: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> LoadedSettings:
+    """Settings from every place they may be given in.
+
+    For each setting by itself: `cli` wins over `init`, then the environment, then `.env` in the working directory, then
+    `[tool.asynctasq]` of the nearest pyproject.toml, then the default. An empty environment variable counts as not
+    given. A variable `ASYNCTASQ_...` that is no setting is logged as a warning, once.
+
+    Args:
+        init: settings as a nested mapping, or a driver's name or URL.
+        cli: settings given on a command line, as a nested mapping; None in it counts as not given.
+        environ: the environment; by default this process's.
+        cwd: the working directory; by default this process's.
+
+    Raises:
+        ConfigurationError: keys that are no setting and values that cannot work, one line for each.
+    """
+    given: dict[str, Given] = {}
+    for layer in setting_sources.layers(init, cli, environ, cwd or Path.cwd(), PATHS):
+        given |= layer
+    sources = {path: given[path].source if path in given else "default" for path in PATHS}
+    return LoadedSettings(_settings(given), sources)
+
+
+def _settings(given: Mapping[str, Given]) -> Settings:
+    nested: dict[str, object] = {}
+    for path, (value, _) in given.items():
+        group, _, name = path.rpartition(".")
+        if group:
+            inner = nested.setdefault(group, {})
+            assert isinstance(inner, dict)
+            inner[name] = value
+        else:
+            nested[name] = value
+    try:
+        return Settings.model_validate(nested)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_problems(error, given))) from error
+
+
+def _problems(error: ValidationError, given: Mapping[str, Given]) -> Iterator[str]:
+    for problem in error.errors():
+        path = next(path for path in (".".join(map(str, problem["loc"][:n])) for n in (2, 1)) if path in given)
+        value, source = given[path]
+        shown = "**********" if path in SECRETS else repr(value)
+        ours = problem.get("ctx", {}).get("error")
+        advice = problem["msg"].replace("Input should", "it should", 1) if ours is None else str(ours)
+        # The domain's checks name the thing and the value themselves, as this line has already done.
+        advice = re.sub(rf"^{path.rpartition('.')[2]}=\S+: ", "", advice)
+        yield f"{path}={shown} ({source}): {advice}"
