@@ -135,16 +135,12 @@ def _pyproject(cwd: Path, paths: Sequence[str]) -> Layer:
     if file is None:
         return {}
     try:
-        document = tomllib.loads(file.read_text("utf-8"))
+        table: object = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("asynctasq", {})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"cannot read {file}: {error}") from error
-    match document:
-        case {"tool": {"asynctasq": {**table}}}:
-            return read(table, str(file), paths, file.parent)
-        case {"tool": {"asynctasq": _}}:
-            raise ConfigurationError(f"{file}: [tool.asynctasq] is no table")
-        case _:
-            return {}
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{file}: tool.asynctasq is a {type(table).__name__}: write a table [tool.asynctasq]")
+    return read(cast("Mapping[str, object]", table), str(file), paths, file.parent)
 
 
 def _without_url(layer: Layer) -> Layer:
