@@ -1,0 +1,177 @@
+"""The history checker, on forged histories: it must see each kind of violation, and none where there is none."""
+
+from __future__ import annotations
+
+import pytest
+from tests.integration.history import (
+    Dead,
+    Ended,
+    Enqueued,
+    Event,
+    How,
+    Killed,
+    Kind,
+    Paused,
+    Started,
+    Violation,
+    check,
+    duplicates,
+)
+
+LEASE = 2.0
+
+
+def kinds(*history: Event) -> list[Kind]:
+    return [violation.kind for violation in violations(*history)]
+
+
+def violations(*history: Event) -> list[Violation]:
+    return check(history, lease=LEASE)
+
+
+def run(attempt: int, pid: int, start: float, end: float | None = None, how: How = "ok") -> list[Event]:
+    events: list[Event] = [Started(task="t", at=start, attempt=attempt, pid=pid)]
+    if end is not None:
+        events.append(Ended(task="t", at=end, attempt=attempt, pid=pid, how=how))
+    return events
+
+
+ENQUEUED = Enqueued(task="t", at=0.0, retry_delay=5.0)
+
+
+def test_an_empty_history_is_clean():
+    assert violations() == []
+
+
+def test_a_task_that_ran_once_is_clean():
+    assert violations(ENQUEUED, *run(1, 10, 1.0, 1.1)) == []
+
+
+def test_the_order_in_which_events_were_recorded_does_not_matter():
+    history = [ENQUEUED, *run(1, 10, 1.0), Killed(pid=10, at=1.5), *run(2, 11, 4.0, 4.1)]
+    assert violations(*reversed(history)) == []
+
+
+def test_a_task_that_never_ran_is_lost():
+    assert kinds(ENQUEUED) == [Kind.LOST]
+
+
+def test_a_task_that_started_and_never_ended_is_lost():
+    assert kinds(ENQUEUED, *run(1, 10, 1.0), Killed(pid=10, at=1.5)) == [Kind.LOST]
+
+
+def test_a_task_that_only_failed_is_lost():
+    assert kinds(ENQUEUED, *run(1, 10, 1.0, 1.1, "failed")) == [Kind.LOST]
+
+
+def test_a_dead_letter_is_not_lost():
+    assert violations(ENQUEUED, *run(1, 10, 1.0, 1.1, "failed"), Dead(task="t")) == []
+
+
+def test_a_dead_letter_that_never_ran_is_not_lost():
+    assert violations(ENQUEUED, Dead(task="t")) == []
+
+
+@pytest.mark.parametrize("event", [*run(1, 10, 1.0, 1.1), Dead(task="t")], ids=["start", "end", "dead letter"])
+def test_what_nobody_enqueued_is_a_phantom(event: Event):
+    assert kinds(event) == [Kind.PHANTOM]
+
+
+def test_a_second_run_without_any_fault_is_a_duplicate():
+    assert kinds(ENQUEUED, *run(1, 10, 1.0, 1.1), *run(2, 11, 2.0, 2.1)) == [Kind.DUPLICATE]
+
+
+def test_a_second_run_beside_the_first_is_a_duplicate():
+    assert kinds(ENQUEUED, *run(1, 10, 1.0, 9.0), *run(2, 11, 2.0, 2.1)) == [Kind.DUPLICATE]
+
+
+def test_a_failure_excuses_a_second_run():
+    assert violations(ENQUEUED, *run(1, 10, 1.0, 1.1, "failed"), *run(2, 11, 6.2, 6.3)) == []
+
+
+def test_a_failure_that_came_after_the_second_run_began_does_not_excuse_it():
+    assert kinds(ENQUEUED, *run(1, 10, 1.0, 9.0, "failed"), *run(2, 11, 6.2, 6.3)) == [Kind.DUPLICATE]
+
+
+def test_a_kill_during_the_run_excuses_a_second_one():
+    assert violations(ENQUEUED, *run(1, 10, 1.0), Killed(pid=10, at=1.5), *run(2, 11, 4.0, 4.1)) == []
+
+
+def test_a_kill_before_the_settlement_can_have_arrived_excuses_a_second_run():
+    assert violations(ENQUEUED, *run(1, 10, 1.0, 1.1), Killed(pid=10, at=1.2), *run(2, 11, 4.0, 4.1)) == []
+
+
+@pytest.mark.parametrize(
+    "kill",
+    [Killed(pid=10, at=0.5), Killed(pid=10, at=3.0), Killed(pid=10, at=4.5), Killed(pid=12, at=1.05)],
+    ids=["before the run", "long after it was settled", "after the second run began", "of another worker"],
+)
+def test_a_kill_that_did_not_cover_the_run_excuses_nothing(kill: Killed):
+    assert kinds(ENQUEUED, *run(1, 10, 1.0, 1.1), kill, *run(2, 11, 4.0, 4.1)) == [Kind.DUPLICATE]
+
+
+def test_one_kill_excuses_one_further_run_and_not_two():
+    history = [ENQUEUED, *run(1, 10, 1.0), Killed(pid=10, at=1.5), *run(2, 11, 4.0, 4.1), *run(3, 12, 5.0, 5.1)]
+    assert kinds(*history) == [Kind.DUPLICATE]
+
+
+def test_a_pause_past_the_lease_excuses_a_second_run():
+    history = [ENQUEUED, *run(1, 10, 1.0, 7.0), Paused(pid=10, at=1.5, until=6.0), *run(2, 11, 4.0, 4.1)]
+    assert violations(*history) == []
+
+
+@pytest.mark.parametrize(
+    "pause",
+    [
+        Paused(pid=10, at=1.5, until=2.0),
+        Paused(pid=10, at=3.5, until=9.0),
+        Paused(pid=12, at=1.5, until=6.0),
+        Paused(pid=10, at=8.5, until=12.0),
+    ],
+    ids=["too short", "too short before the second run", "of another worker", "after it was settled"],
+)
+def test_a_pause_that_cannot_have_cost_the_lease_excuses_nothing(pause: Paused):
+    assert kinds(ENQUEUED, *run(1, 10, 1.0, 7.0), pause, *run(2, 11, 4.0, 4.1)) == [Kind.DUPLICATE]
+
+
+def test_a_cancelled_run_may_start_again_under_its_number():
+    assert violations(ENQUEUED, *run(1, 10, 1.0, 1.1, "cancelled"), *run(1, 11, 2.0, 2.1)) == []
+
+
+def test_a_kill_does_not_allow_an_attempt_number_twice():
+    assert kinds(ENQUEUED, *run(1, 10, 1.0), Killed(pid=10, at=1.5), *run(1, 11, 4.0, 4.1)) == [Kind.ATTEMPT]
+
+
+def test_an_attempt_number_may_be_skipped():
+    # A worker that dies between claim and start uses up an attempt that nobody saw start.
+    assert violations(ENQUEUED, *run(2, 10, 1.0, 1.1)) == []
+
+
+def test_attempt_numbers_that_fall_are_seen():
+    assert kinds(ENQUEUED, *run(2, 10, 1.0), Killed(pid=10, at=1.5), *run(1, 11, 4.0, 4.1)) == [Kind.ATTEMPT]
+
+
+def test_an_attempt_beyond_what_the_task_allows_is_seen():
+    assert kinds(ENQUEUED, *run(4, 10, 1.0, 1.1)) == [Kind.ATTEMPT]
+
+
+def test_a_start_before_the_delay_has_passed_is_early():
+    assert kinds(Enqueued(task="t", at=0.0, delay=3.0), *run(1, 10, 2.9, 3.1)) == [Kind.EARLY]
+
+
+def test_a_start_within_the_slack_of_two_clocks_is_not_early():
+    assert violations(Enqueued(task="t", at=0.0, delay=3.0), *run(1, 10, 2.96, 3.1)) == []
+
+
+def test_a_retry_before_its_delay_has_passed_is_early():
+    assert kinds(ENQUEUED, *run(1, 10, 1.0, 1.1, "failed"), *run(2, 11, 6.0, 6.1)) == [Kind.EARLY]
+
+
+def test_each_task_is_judged_for_itself():
+    other = Enqueued(task="other", at=0.0)
+    found = violations(ENQUEUED, other, *run(1, 10, 1.0, 1.1), *run(2, 11, 2.0, 2.1))
+    assert [(violation.task, violation.kind) for violation in found] == [("other", Kind.LOST), ("t", Kind.DUPLICATE)]
+
+
+def test_duplicates_are_the_runs_beyond_the_first():
+    assert duplicates([ENQUEUED, *run(1, 10, 1.0), *run(2, 11, 4.0, 4.1)]) == 1
