@@ -46,7 +46,7 @@ class App:
             retry=RetryPolicy(max_attempts=given.max_attempts, delay=given.retry_delay),
             timeout=given.timeout,
         )
-        self.container = Container(settings=self.settings, registry=registry)
+        self.container = Container(settings=self.settings)
         self.drivers = self.container.drivers()
         self._connections = self.container.connections()
         self._codec = self.container.codec()
@@ -127,7 +127,7 @@ def init(config: Mapping[str, object] | str | None = None, *, cli: Mapping[str, 
     Raises:
         ConfigurationError: an unknown key or a bad value, by its path and with the nearest known name.
     """
-    global _current  # the one process-wide variable
+    global _current  # noqa: PLW0603 -- the one process-wide variable there is
     app = App(load_settings(config, cli=cli))
     app.drivers.get()  # an unknown driver fails here, not at the first dispatch
     _current = app

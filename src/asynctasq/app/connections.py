@@ -1,8 +1,8 @@
 """The connected drivers of one app: one sibling per driver and running event loop.
 
 Connections belong to an event loop, and a program may run several: two `asyncio.run` in a row, a loop per test, the loop of
-`dispatch_sync`. What was connected in a loop is closed by that loop's own shutdown: an asynchronous generator that was started in it
-and waits in a `finally` is closed by `loop.shutdown_asyncgens()`, which `asyncio.run`, `uvloop.run` and `asyncio.Runner` call.
+`dispatch_sync`. What was connected in a loop is closed by that loop's own shutdown: an asynchronous generator that was
+started in it is closed by `loop.shutdown_asyncgens()`, which `asyncio.run`, `uvloop.run` and `asyncio.Runner` call.
 """
 
 from __future__ import annotations

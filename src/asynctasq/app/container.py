@@ -14,15 +14,10 @@ from asynctasq.adapters.serializers.msgpack import MsgpackSerializer
 from asynctasq.app.codec import Codec
 from asynctasq.app.connections import Connections
 from asynctasq.app.drivers import Drivers
-from asynctasq.app.leases import LeaseKeeper
-from asynctasq.app.registry import Registry
-from asynctasq.app.routes import Routes
 from asynctasq.app.seams import Seams
 from asynctasq.app.settings import Settings
-from asynctasq.app.settler import Settler
 from asynctasq.app.sync_bridge import SyncBridge
 from asynctasq.app.worker import Worker
-from asynctasq.domain.task import ExecutionMode
 from asynctasq.ports.driver import QueueDriver
 
 
@@ -46,7 +41,6 @@ class Container(containers.DeclarativeContainer):
     """What one app is made of."""
 
     settings = providers.Dependency(instance_of=Settings)
-    registry = providers.Dependency(instance_of=Registry)
 
     seams = providers.Singleton(Seams)
     serializer = providers.Singleton(MsgpackSerializer)
@@ -57,7 +51,4 @@ class Container(containers.DeclarativeContainer):
 
     event_loop_executor = providers.Factory(EventLoopExecutor)
     thread_executor = providers.Factory(ThreadExecutor)
-    routes = providers.Factory(Routes, registry)
-    settler = providers.Factory(Settler, seams=seams)
-    lease_keeper = providers.Factory(LeaseKeeper, seams=seams)
     worker = providers.Factory(Worker, codec=codec, seams=seams)

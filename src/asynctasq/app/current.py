@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from asynctasq.app.bootstrap import App
-    from asynctasq.app.task_function import PendingTask
 
 
 def init(config: Mapping[str, object] | str | None = None) -> App:

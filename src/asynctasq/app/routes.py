@@ -1,0 +1,73 @@
+"""From a task's name to all that running it needs, resolved once per name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from asynctasq.app.parameters import Parameters
+from asynctasq.app.registry import Registry
+from asynctasq.domain.errors import TaskNotFound
+from asynctasq.domain.retry import RetryPolicy
+from asynctasq.domain.task import ExecutionMode, TaskConfig
+from asynctasq.ports.executor import Executor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What a worker needs to run one task.
+
+    Attributes:
+        name: the task's registered name.
+        function: the plain function.
+        parameters: how its arguments travel.
+        policy: its retry policy, by this worker's registration.
+        timeout: seconds for one attempt, or None.
+        mode: where it runs.
+        executor: what runs it there.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    parameters: Parameters
+    policy: RetryPolicy
+    timeout: float | None
+    mode: ExecutionMode
+    executor: Executor
+
+
+class Routes:
+    """The routes of one worker: only registered tasks have one."""
+
+    def __init__(self, registry: Registry, defaults: TaskConfig, executors: Mapping[ExecutionMode, Executor]) -> None:
+        self._registry = registry
+        self._defaults = defaults
+        self._executors = executors
+        self._by_name: dict[str, Route] = {}
+
+    def find(self, name: str) -> Route:
+        """The route of a task.
+
+        Raises:
+            TaskNotFound: no task of that name is registered in this process.
+        """
+        route = self._by_name.get(name)
+        if route is None:
+            route = self._by_name[name] = self._resolve(name)
+        return route
+
+    def _resolve(self, name: str) -> Route:
+        function = self._registry.find(name)
+        if function is None:
+            raise TaskNotFound(f"no task {name!r} is registered in this worker")
+        config = function.config(self._defaults)
+        return Route(
+            name=function.name,
+            function=function.fn,
+            parameters=function.parameters,
+            policy=config.retry,
+            timeout=config.timeout,
+            mode=config.mode,
+            executor=self._executors[config.mode],
+        )

@@ -1,0 +1,191 @@
+"""One worker process: builds the worker, says what it serves, listens to signals, and answers with an exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import faulthandler
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from asynctasq.app.bootstrap import App
+from asynctasq.app.loop import run
+from asynctasq.app.loop_watch import LoopWatch
+from asynctasq.app.routes import Routes
+from asynctasq.app.seams import Seams
+from asynctasq.app.worker import Worker, WorkerOptions
+from asynctasq.domain.queue_name import check_queue_name
+from asynctasq.domain.task import ExecutionMode
+from asynctasq.ports.driver import QueueDriver
+
+logger = logging.getLogger("asynctasq.worker")
+
+SUMMARY_PERIOD = 60.0
+"""Seconds between two lines of what was done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """What a worker process is asked to serve; None takes the setting.
+
+    Attributes:
+        driver: a name, a URL, `module:attribute` or an instance.
+        queues: the most urgent first; None for the default queue and those of the driver's registered tasks.
+        concurrency: how many claims may be held at once.
+        threads: how many of them may run in threads.
+        lease: seconds.
+        shutdown_grace: seconds that running tasks get when the worker is stopped.
+        burst: stop when nothing is ready.
+    """
+
+    driver: object | None = None
+    queues: Sequence[str] | None = None
+    concurrency: int | None = None
+    threads: int | None = None
+    lease: float | None = None
+    shutdown_grace: float | None = None
+    burst: bool = False
+
+
+def build_worker(app: App, serving: Serving, *, keeper_in_thread: bool = True) -> Worker:
+    """A worker of this app, not running yet.
+
+    Raises:
+        ConfigurationError: the driver or a queue cannot be served as asked.
+    """
+    container, given = app.container, app.settings.worker
+    description = app.drivers.get(serving.driver)
+    seams: Seams = container.seams()
+    executors = {
+        ExecutionMode.ASYNC: container.event_loop_executor(),
+        ExecutionMode.SYNC: container.thread_executor(serving.threads or given.threads),
+    }
+    options = WorkerOptions(
+        id=f"{os.getpid()}-{seams.new_id()[-12:]}",
+        queues=_queues(app, description, serving.queues or given.queues),
+        concurrency=serving.concurrency or given.concurrency,
+        lease=given.lease if serving.lease is None else serving.lease,
+        shutdown_grace=given.shutdown_grace if serving.shutdown_grace is None else serving.shutdown_grace,
+        burst=serving.burst,
+    )
+    worker: Worker = container.worker(
+        options,
+        driver=description.sibling(),
+        keeper_driver=description.sibling(),
+        routes=Routes(app.registry, app.defaults, executors),
+        executors=executors,
+        keeper_in_thread=keeper_in_thread,
+    )
+    return worker
+
+
+def serve(app: App, serving: Serving) -> int:
+    """Run one worker until it is stopped or drained; the process's exit status.
+
+    Raises:
+        ConfigurationError: it cannot be served as asked, or the broker can never be used as configured.
+    """
+    return run(_serve(app, serving))
+
+
+async def _serve(app: App, serving: Serving) -> int:
+    worker = build_worker(app, serving)
+    _announce(app, serving, worker)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, worker, number)
+    loop.add_signal_handler(signal.SIGQUIT, _dump, worker)
+    watch = LoopWatch(worker.name_of)
+    watch.start()
+    summary = asyncio.create_task(_summarize(worker))
+    try:
+        await worker.run()
+    finally:
+        watch.stop()
+        summary.cancel()
+    logger.info("stopped: %s", _told(worker.counts))
+    return 0
+
+
+def _on_signal(worker: Worker, number: signal.Signals) -> None:
+    logger.info(
+        "%s received: %s", number.name, "stopping now" if worker.stopping else "stopping; once more to stop now"
+    )
+    worker.stop()
+
+
+def _dump(worker: Worker) -> None:
+    running = worker.running()
+    sys.stderr.write("\n  ".join([f"asynctasq: {len(running)} tasks run", *running]) + "\n")
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stderr)
+    faulthandler.dump_traceback(all_threads=True)
+
+
+async def _summarize(worker: Worker) -> None:
+    told: collections.Counter[str] = collections.Counter()
+    while True:
+        await asyncio.sleep(SUMMARY_PERIOD)
+        if worker.counts != told:
+            logger.info("in the last minute: %s; %d tasks run", _told(worker.counts - told), len(worker.running()))
+            told = worker.counts.copy()
+
+
+def _told(counts: collections.Counter[str]) -> str:
+    words = {
+        "Ack": "succeeded",
+        "Retry": "failed and will be retried",
+        "Release": "given back",
+        "DeadLetter": "dead letters",
+        "Lost": "lost their lease",
+    }
+    return ", ".join(f"{counts[kind]} {word}" for kind, word in words.items() if counts[kind]) or "nothing was done"
+
+
+def _queues(app: App, description: QueueDriver, asked: Sequence[str] | None) -> Sequence[str]:
+    if asked:
+        return list(dict.fromkeys(check_queue_name(queue) for queue in asked))
+    mine = [app.defaults.queue]
+    for function in app.registry:
+        config = function.config(app.defaults)
+        if app.drivers.get(config.driver) is description:
+            mine.append(config.queue)
+    return list(dict.fromkeys(mine))
+
+
+def _announce(app: App, serving: Serving, worker: Worker) -> None:
+    description = app.drivers.get(serving.driver)
+    mine, others = [], []
+    for function in app.registry:
+        driver = function.config(app.defaults).driver
+        (mine if app.drivers.get(driver) is description else others).append((function, driver))
+    options = worker.options
+    logger.info(
+        "worker %s serves %s: queues %s; concurrency %d, lease %g s",
+        options.id,
+        description.location,
+        ", ".join(options.queues),
+        options.concurrency,
+        options.lease,
+    )
+    served, unserved = set(options.queues), []
+    for function, _ in mine:
+        config = function.config(app.defaults)
+        if config.queue in served:
+            logger.info("task %s (queue %s, %s)", function.name, config.queue, config.mode.value)
+        else:
+            unserved.append(f"{function.name} (queue {config.queue})")
+    if unserved:
+        logger.info("not served here, their queues are not in --queues: %s", ", ".join(unserved))
+    for function, driver in others:
+        how = f"--driver {driver}" if isinstance(driver, str) else "--driver module:attribute of that instance"
+        logger.info("not served here: %s, of another driver; `asynctasq worker %s` serves it", function.name, how)
+    if not mine:
+        logger.warning("no task is registered for this driver: name the app, as in `asynctasq worker myapp.tasks`")
+
+
+__all__ = ["Serving", "build_worker", "serve"]

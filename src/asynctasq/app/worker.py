@@ -1,0 +1,399 @@
+"""The worker: claim, run, settle. A task's whole way through it is `_process`."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import contextvars
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from asynctasq.app import failpoints
+from asynctasq.app.codec import Codec, Header
+from asynctasq.app.context import CURRENT, CurrentTask
+from asynctasq.app.failure import describe
+from asynctasq.app.leases import LeaseKeeper
+from asynctasq.app.outage import Outage
+from asynctasq.app.routes import Route, Routes
+from asynctasq.app.seams import Seams
+from asynctasq.app.settler import Settler
+from asynctasq.domain.errors import DriverError, TaskNotFound, TaskTimeout, UndecodableTask, UnknownFrame
+from asynctasq.domain.message import Claim
+from asynctasq.domain.retry import RetryPolicy
+from asynctasq.domain.task import ExecutionMode
+from asynctasq.domain.verdict import (
+    ACK,
+    DeadLetter,
+    Release,
+    Settlement,
+    Verdict,
+    after_failure,
+    after_interruption,
+    before_run,
+    unknown_task,
+)
+from asynctasq.ports.driver import QueueDriver
+from asynctasq.ports.executor import Executor
+
+logger = logging.getLogger("asynctasq.worker")
+
+LONGEST_WAIT = 5.0
+"""Seconds that an empty claim waits at most: the bound on what a lost wake-up costs."""
+
+GATHER = 0.002
+"""Seconds to wait for more free slots when only a few are free: keeps batches large under load."""
+
+SUSPECT = 2
+"""Expiries from which a claim runs alone: its worker died holding it, twice. The third time it shall take no neighbour along."""
+
+SUSPECT_STAGGER = 0.05
+"""Seconds between the returns of suspects that were released because another one runs."""
+
+LAST_CALL = 3.0
+"""Seconds that cancelled tasks, and then the last settlements, get when the grace is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """How a worker works.
+
+    Attributes:
+        id: fresh for every process start; never a host's name, which a successor would inherit.
+        queues: the most urgent first.
+        concurrency: how many claims may be held at once.
+        lease: seconds.
+        shutdown_grace: seconds that running tasks get when the worker is stopped.
+        burst: stop when nothing is ready, instead of waiting for work.
+    """
+
+    id: str
+    queues: Sequence[str]
+    concurrency: int = 100
+    lease: float = 30.0
+    shutdown_grace: float = 30.0
+    burst: bool = False
+
+
+class _Run:
+    """One claim on its way through the worker."""
+
+    __slots__ = ("claim", "concluded", "lost", "name", "started", "task")
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.task: asyncio.Task[None] | None = None
+        self.name: str | None = None
+        self.started = False
+        self.lost = False
+        self.concluded = False
+
+    def noting_start(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function`, noting that a thread has begun it."""
+
+        def begin(*args: object, **kwargs: object) -> object:
+            self.started = True
+            return function(*args, **kwargs)
+
+        return begin
+
+
+class Worker:
+    """Serves the queues of one driver with one slot per claim, until stopped.
+
+    Attributes:
+        options: how it works.
+        stopping: whether it has been told to stop.
+        counts: verdicts so far, by kind.
+    """
+
+    def __init__(
+        self,
+        options: WorkerOptions,
+        *,
+        driver: QueueDriver,
+        keeper_driver: QueueDriver,
+        routes: Routes,
+        executors: Mapping[ExecutionMode, Executor],
+        codec: Codec,
+        seams: Seams,
+        keeper_in_thread: bool = True,
+    ) -> None:
+        self.options = options
+        self._driver = driver
+        self._routes = routes
+        self._executors = executors
+        self._codec = codec
+        self._seams = seams
+        self._keeper = LeaseKeeper(
+            keeper_driver, lease=options.lease, seams=seams, lost=self._on_lost, in_thread=keeper_in_thread
+        )
+        self._outage = Outage(f"worker {options.id}", driver.location, seams)
+        self._settler = Settler(driver, outage=self._outage, settled=self._on_settled)
+        self._runs: dict[str, _Run] = {}
+        self._changed = asyncio.Event()
+        self._hurried = False
+        self._claiming: asyncio.Task[None] | None = None
+        self.stopping = False
+        self._claims = 0
+        self._first_queue = 0
+        self._context = contextvars.copy_context()
+        self.counts: collections.Counter[str] = collections.Counter()
+
+    async def run(self) -> None:
+        """Work until stopped, or drained in burst; then finish what runs and settle it.
+
+        Raises:
+            ConfigurationError: the broker can be reached but never be used as configured.
+        """
+        self._claiming = asyncio.create_task(self._claim_until_stopped())
+        await self._keeper.start()
+        settling = asyncio.create_task(self._settler.run())
+        try:
+            await asyncio.wait({self._claiming, settling}, return_when=asyncio.FIRST_COMPLETED)
+            if settling.done():  # it never ends by itself: the driver raised what no driver may
+                settling.result()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._claiming
+            await self._drain()
+        finally:
+            self._claiming.cancel()
+            self._settler.close()
+            await asyncio.wait({settling}, timeout=LAST_CALL)
+            if self._settler.backlog:
+                logger.error("%d settlements could not be delivered; those tasks will run again", self._settler.backlog)
+            settling.cancel()
+            await self._keeper.stop()
+            for executor in self._executors.values():
+                await executor.close()
+            await self._driver.close()
+
+    def stop(self) -> None:
+        """Once: claim no more, give back what has not started, let the rest finish within the grace. Twice: now."""
+        self._hurried = self.stopping
+        self.stopping = True
+        self._changed.set()
+        if self._claiming is not None:
+            self._claiming.cancel()
+
+    # Claim
+
+    async def _claim_until_stopped(self) -> None:
+        while not self.stopping:
+            try:
+                await self._driver.connect()
+                claims = await self._driver.claim(
+                    self._queues_in_turn(),
+                    limit=await self._room(),
+                    lease=self.options.lease,
+                    wait=0 if self.options.burst else min(LONGEST_WAIT, self.options.lease / 2),
+                    worker=self.options.id,
+                )
+            except DriverError as error:
+                await self._outage.wait(error)
+                continue
+            self._outage.over()
+            if failpoints.ACTIVE and claims:
+                failpoints.hit("worker.after_claim")
+            suspects = [claim for claim in claims if claim.expiries >= SUSPECT]
+            for claim in claims:
+                if claim.expiries < SUSPECT:
+                    self._start(claim)
+            if suspects:
+                await self._run_alone(suspects)
+            elif not claims and self.options.burst:
+                if not self._runs and not self._settler.backlog:
+                    return
+                await self._change()
+
+    async def _room(self) -> int:
+        """How many more claims can be held; waits until it is one at least."""
+        most = self.options.concurrency
+        while (free := most - len(self._runs)) < 1 or self._settler.backlog > 2 * most:
+            await self._change()
+        if free <= most // 8:
+            await self._seams.sleep(GATHER)
+            free = most - len(self._runs)
+        return free
+
+    async def _change(self) -> None:
+        """Wait until a run has ended or was settled."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    def _queues_in_turn(self) -> Sequence[str]:
+        """The queues, the most urgent first; every tenth claim starts at the next one, so that none starves."""
+        queues = self.options.queues
+        self._claims += 1
+        if self._claims % 10 or len(queues) == 1:
+            return queues
+        self._first_queue = self._first_queue % (len(queues) - 1) + 1
+        return [*queues[self._first_queue :], *queues[: self._first_queue]]
+
+    async def _run_alone(self, suspects: Sequence[Claim]) -> None:
+        """Run one claim that may be what kills workers, with nothing beside it, and give the others back for later.
+
+        What runs already gets one lease's time to end; longer would let a long task starve the suspect.
+        """
+        alone, *others = suspects
+        for position, claim in enumerate(others, start=1):
+            self._settler.add(Settlement(claim=claim, verdict=Release(delay=position * SUSPECT_STAGGER)))
+        self._keeper.keep(alone)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.options.lease):
+                    while self._runs or self._settler.backlog:
+                        await self._change()
+        except asyncio.CancelledError:  # the worker was stopped meanwhile
+            self._settler.add(Settlement(claim=alone, verdict=Release()))
+            raise
+        self._start(alone)
+        while alone.receipt in self._runs:
+            await self._change()
+
+    # Run
+
+    def _start(self, claim: Claim) -> None:
+        run = self._runs[claim.receipt] = _Run(claim)
+        run.task = asyncio.get_running_loop().create_task(self._process(run), context=self._context.copy())
+
+    async def _process(self, run: _Run) -> None:
+        """One claim, to its one verdict."""
+        claim = run.claim
+        leftover = None
+        try:
+            header = self._codec.header(claim.message)
+            route = self._routes.find(header.name)
+            run.name = route.name
+            policy = route.policy if header.retry_delay is None else replace(route.policy, delay=header.retry_delay)
+            verdict: Verdict | None = before_run(claim, policy)
+            if verdict is None:
+                verdict, leftover = await self._execute(run, header, route, policy)
+        except (TaskNotFound, UnknownFrame) as error:
+            verdict = unknown_task(age=self._seams.wall() - claim.enqueued_at, reason=str(error))
+        except UndecodableTask as error:
+            verdict = DeadLetter(reason=f"undecodable: {error}", error=describe(error))
+        except Exception as error:
+            logger.exception("task %s: the worker itself failed", claim.message.id)
+            verdict = after_failure(claim, RetryPolicy(), error=describe(error), rnd=self._seams.random())
+        self._conclude(run, verdict)
+        if leftover is not None:
+            logger.warning("task %s (%s) still runs past its timeout and keeps its slot", claim.message.id, run.name)
+            with contextlib.suppress(BaseException):
+                await leftover
+        del self._runs[claim.receipt]
+        self._changed.set()
+
+    async def _execute(
+        self, run: _Run, header: Header, route: Route, policy: RetryPolicy
+    ) -> tuple[Verdict | None, Any]:
+        """Run the function; the verdict, and what is still running if a timeout could not stop it."""
+        claim, message = run.claim, run.claim.message
+        args, kwargs = self._codec.arguments(header, message, route.parameters)
+        CURRENT.set(CurrentTask(id=message.id, name=route.name, attempt=claim.attempt, queue=message.queue))
+        function, until = route.function, None
+        if route.mode is ExecutionMode.SYNC:
+            function = run.noting_start(function)
+        else:
+            run.started = True
+            if route.timeout is not None:
+                until = self._seams.monotonic() + route.timeout + LAST_CALL
+        self._keeper.keep(claim, until=until)
+        if failpoints.ACTIVE:
+            failpoints.hit("worker.before_run")
+        try:
+            await route.executor.run(function, args, kwargs, timeout=route.timeout)
+        except BaseException as error:
+            return self._after_error(run, policy, error)
+        finally:
+            if failpoints.ACTIVE:
+                failpoints.hit("worker.after_run")
+        return ACK, None
+
+    def _after_error(self, run: _Run, policy: RetryPolicy, error: BaseException) -> tuple[Verdict | None, Any]:
+        this = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and this is not None and this.cancelling():
+            if run.lost:
+                return None, None
+            return (after_interruption(run.claim, policy) if run.started else Release()), None
+        verdict = after_failure(run.claim, policy, error=describe(error), rnd=self._seams.random())
+        logger.warning(
+            "task %s (%s) failed on attempt %d of %d, %s: %s",
+            run.claim.message.id,
+            run.name,
+            run.claim.attempt,
+            policy.runs,
+            "dead letter" if isinstance(verdict, DeadLetter) else f"retry in {verdict.delay:g} s",
+            type(error).__name__,
+            exc_info=error if logger.isEnabledFor(logging.DEBUG) else None,
+        )
+        return verdict, error.still_running if isinstance(error, TaskTimeout) else None
+
+    # Settle
+
+    def _conclude(self, run: _Run, verdict: Verdict | None) -> None:
+        """Hand the verdict over, once. None: the lease is lost, and there is nothing left to decide."""
+        if run.concluded:
+            return
+        run.concluded = True
+        if verdict is None:
+            self._keeper.drop(run.claim)
+            self.counts["Lost"] += 1
+            return
+        self.counts[type(verdict).__name__] += 1
+        self._settler.add(Settlement(claim=run.claim, verdict=verdict))
+        if isinstance(verdict, DeadLetter):
+            logger.warning("task %s (%s) is a dead letter: %s", run.claim.message.id, run.name, verdict.reason)
+
+    def _on_settled(self, claim: Claim) -> None:
+        self._keeper.drop(claim)
+        self._changed.set()
+
+    def _on_lost(self, claim: Claim) -> None:
+        run = self._runs.get(claim.receipt)
+        if run is None or run.concluded or run.task is None:
+            return
+        logger.warning(
+            "task %s (%s) has lost its lease; attempt %d is stopped", claim.message.id, run.name, claim.attempt
+        )
+        run.lost = True
+        run.task.cancel()
+
+    # Stop
+
+    async def _drain(self) -> None:
+        """Give back what has not started, wait for the rest, then cancel it."""
+        if self._runs:
+            logger.info("stopping: %d tasks run, waiting up to %g s", len(self._runs), self.options.shutdown_grace)
+        for run in list(self._runs.values()):
+            if not run.started and run.task is not None:
+                run.task.cancel()
+        await self._until_idle(self.options.shutdown_grace, unless_hurried=True)
+        for run in list(self._runs.values()):
+            if run.task is not None:
+                run.task.cancel()
+        await self._until_idle(LAST_CALL)
+        for run in list(self._runs.values()):
+            logger.error("task %s (%s) could not be stopped and is given back", run.claim.message.id, run.name)
+            self._conclude(run, Release())
+
+    async def _until_idle(self, seconds: float, *, unless_hurried: bool = False) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._runs and not (unless_hurried and self._hurried):
+                    await self._change()
+
+    def name_of(self, task: asyncio.Task[object] | None) -> str:
+        """Which task an asyncio task of this worker runs, for people."""
+        for run in list(self._runs.values()):
+            if run.task is task and task is not None:
+                return f"task {run.claim.message.id} ({run.name})"
+        return "something that is not a task"
+
+    def running(self) -> list[str]:
+        """What runs, for people."""
+        return [
+            f"{run.claim.message.id} ({run.name}), attempt {run.claim.attempt}" for run in list(self._runs.values())
+        ]
