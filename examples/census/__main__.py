@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from asynctasq.utils.loop import run
 from census import report
 from census.crew import WorkerFailed
-from census.measure import LIBRARY, library_files, measure
+from census.measure import LIBRARY, Figures, library_files, measure
 from census.run import Census, CensusFailed, take_census
 
 
@@ -35,7 +35,7 @@ def main() -> int:
             census = run(_by_queue(Path(directory), paths, progress))
             began = time.perf_counter()
             bar = progress.add_task("directly", total=len(paths))
-            direct = {}
+            direct: dict[str, Figures] = {}
             for path in paths:
                 direct[path] = measure(path)
                 progress.advance(bar)

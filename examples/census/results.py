@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -89,7 +89,7 @@ class Results:
         }
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Generator[sqlite3.Connection]:
         connection = sqlite3.connect(self.file, timeout=30, isolation_level=None)
         try:
             # Without waiting for the disk: what has been written survives a killed process, and no power cut is part of the demo.

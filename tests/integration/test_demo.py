@@ -44,9 +44,7 @@ def test_the_demo_kills_a_worker_recovers_its_tasks_and_leaves_no_file(tmp_path:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("interruption", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_stops_its_workers_and_leaves_no_file(
-    tmp_path: Path, interruption: signal.Signals
-) -> None:
+def test_an_interrupted_demo_stops_its_workers_and_leaves_no_file(tmp_path: Path, interruption: signal.Signals) -> None:
     with start_demo(tmp_path) as demo:
         worker = wait_until_a_worker_has_started(demo)
         demo.send_signal(interruption)

@@ -1,0 +1,118 @@
+"""The shape of the house, where import-linter cannot see it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "asynctasq"
+
+FACADES = [
+    PACKAGE / "__init__.py",
+    PACKAGE / "tasks.py",
+    PACKAGE / "errors.py",
+    *sorted((PACKAGE / "drivers").glob("*.py")),
+    *sorted((PACKAGE / "utils").glob("*.py")),
+]
+ASSIGNMENTS = {"__init__.py": {"__all__", "__version__"}, "drivers/__init__.py": {"__all__", "BaseDriver"}}
+
+PUBLIC_PATHS = [
+    "asynctasq:init",
+    "asynctasq:task",
+    "asynctasq:dispatch_many",
+    "asynctasq:current_task",
+    "asynctasq.tasks:task",
+    "asynctasq.tasks:dispatch_many",
+    "asynctasq.tasks:TaskFunction",
+    "asynctasq.utils.loop:run",
+    "asynctasq.drivers:BaseDriver",
+    "asynctasq.drivers.memory_driver:MemoryDriver",
+    "asynctasq.drivers.sqlite_driver:SQLiteDriver",
+    "asynctasq.errors:AsyncTasQError",
+    "asynctasq.errors:DriverUnavailable",
+]
+
+DECORATE = """
+import asynctasq
+from asynctasq.tasks import task
+
+@task
+async def a(x: int) -> None: ...
+
+@task
+def b(x: int) -> None: ...
+
+@task(queue="mail", max_attempts=5, retry_delay=1.5, timeout=10, driver="sqlite", name="mail.c")
+async def c(x: int) -> None: ...
+
+@task(queue="mail", max_attempts=1)
+def d(x: int) -> None: ...
+"""
+
+
+def modules_loaded_by(code: str) -> set[str]:
+    """The modules that `code` adds to those of a bare interpreter, in a process of its own."""
+    script = (
+        f"import json, sys\nbefore = set(sys.modules)\n{code}\nprint(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    return set(json.loads(answer.stdout))
+
+
+def test_importing_asynctasq_and_decorating_tasks_loads_nothing_else_but_the_standard_library() -> None:
+    tops = {name.partition(".")[0] for name in modules_loaded_by(DECORATE)}
+    assert "asynctasq" in tops
+    assert tops - sys.stdlib_module_names == {"asynctasq"}
+
+
+def test_importing_asynctasq_and_decorating_tasks_loads_neither_asyncio_nor_pydantic() -> None:
+    tops = {name.partition(".")[0] for name in modules_loaded_by(DECORATE)}
+    assert not tops & {"asyncio", "pydantic"}
+
+
+@pytest.mark.parametrize("facade", FACADES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_facade_holds_a_docstring_imports_and_all_and_nothing_else(facade: Path) -> None:
+    docstring, *rest = ast.parse(facade.read_text()).body
+    assert isinstance(docstring, ast.Expr)
+    assert isinstance(docstring.value, ast.Constant)
+    assigned: set[str] = set()
+    for statement in rest:
+        if isinstance(statement, ast.Assign):
+            assigned |= {target.id for target in statement.targets if isinstance(target, ast.Name)}
+        else:
+            assert isinstance(statement, ast.ImportFrom), ast.unparse(statement)
+            assert statement.level == 0, "write the whole path"
+    allowed = ASSIGNMENTS.get(facade.relative_to(PACKAGE).as_posix(), {"__all__"})
+    assert assigned <= allowed
+
+
+@pytest.mark.parametrize("facade", FACADES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_facade_offers_what_it_imports_and_assigns(facade: Path) -> None:
+    statements = ast.parse(facade.read_text()).body
+    imported = {
+        alias.asname or alias.name for node in statements if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    dotted = ".".join(facade.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
+    offered = set(getattr(importlib.import_module(dotted), "__all__", ()))
+    assert imported <= offered
+
+
+@pytest.mark.parametrize("path", PUBLIC_PATHS)
+def test_a_public_path_can_be_imported(path: str) -> None:
+    module, _, name = path.partition(":")
+    assert hasattr(importlib.import_module(module), name)
+
+
+def test_the_floors_in_the_architecture_page_are_the_folders_of_the_package() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    drawn = set(re.findall(r"^    ([a-z]+)/ ", page, flags=re.MULTILINE))
+    folders = {folder.name for folder in PACKAGE.iterdir() if (folder / "__init__.py").exists()}
+    assert drawn == folders
