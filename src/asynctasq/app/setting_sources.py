@@ -186,5 +186,6 @@ def _warn_unknown(variable: str, nearest: str) -> None:
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
+    without_its_group = [known for known in names if known.endswith(f".{name}")]
+    near = without_its_group or difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {near[0]}?" if near else ""
