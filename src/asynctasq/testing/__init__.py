@@ -1,0 +1,9 @@
+"""For those who test against asynctasq: the contract suite, and a driver that fails on command.
+
+Needs the extra `asynctasq[testing]`. Importing this package turns on pytest's assertion rewriting for the suite, so that a
+broken promise shows its values.
+"""
+
+import pytest
+
+pytest.register_assert_rewrite("asynctasq.testing.contract")
