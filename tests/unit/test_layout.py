@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -111,8 +112,12 @@ def test_a_public_path_can_be_imported(path: str) -> None:
     assert hasattr(importlib.import_module(module), name)
 
 
-def test_the_floors_in_the_architecture_page_are_the_folders_of_the_package() -> None:
+def test_the_floors_in_the_architecture_page_are_the_folders_of_the_package_and_the_layers_that_ci_checks() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
-    drawn = set(re.findall(r"^    ([a-z]+)/ ", page, flags=re.MULTILINE))
+    house = page[page.index("    __init__  tasks") : page.index("* **Four ports")]
+    drawn = [set(re.findall(r"^    ([a-z]+)/ ", floor, flags=re.MULTILINE)) for floor in house.split("-----\n")]
     folders = {folder.name for folder in PACKAGE.iterdir() if (folder / "__init__.py").exists()}
-    assert drawn == folders
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    assert drawn == [folders.intersection(layer.split(" | ")) for layer in layers]
+    assert set().union(*drawn) == folders
