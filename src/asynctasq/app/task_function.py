@@ -37,7 +37,9 @@ class TaskFunction(Generic[P, R]):
         parameters: how its arguments travel.
     """
 
-    def __init__(self, fn: Callable[P, R], *, name: str, named: bool, options: Mapping[str, Any], mode: ExecutionMode) -> None:
+    def __init__(
+        self, fn: Callable[P, R], *, name: str, named: bool, options: Mapping[str, Any], mode: ExecutionMode
+    ) -> None:
         self.fn = fn
         self.name = name
         self.named = named

@@ -103,7 +103,9 @@ def _is_async(fn: Callable[..., object]) -> bool:
     if not callable(fn) or isinstance(fn, (type, TaskFunction)):
         raise ConfigurationError(f"@task needs a function, not {fn!r}")
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
-        raise ConfigurationError(f"@task cannot run the generator {fn.__qualname__}(): nobody would consume what it yields")
+        raise ConfigurationError(
+            f"@task cannot run the generator {fn.__qualname__}(): nobody would consume what it yields"
+        )
     return inspect.iscoroutinefunction(fn)
 
 

@@ -1,0 +1,257 @@
+"""The decorator and the pending task: what users type, and what they are told when it is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import warnings
+from datetime import timedelta
+
+import pytest
+
+from asynctasq.app.drivers import Drivers
+from asynctasq.app.registry import REGISTRY, Registry
+from asynctasq.app.task_function import PendingTask, TaskFunction
+from asynctasq.domain.errors import ConfigurationError, InvalidName, UnknownDriver
+from asynctasq.domain.retry import RetryPolicy
+from asynctasq.domain.task import ExecutionMode, Task, TaskConfig
+from asynctasq.drivers.memory_driver import MemoryDriver
+from asynctasq.tasks import task
+
+DEFAULTS = TaskConfig()
+
+
+@task
+async def plain(a: int, b: str = "x") -> str:
+    """Doc."""
+    return f"{a}{b}"
+
+
+@task()
+def threaded(a: int) -> int:
+    return a
+
+
+def bound(pending: PendingTask) -> Task:
+    return pending.task(DEFAULTS)
+
+
+def test_both_forms_of_the_decorator_follow_the_guides_defaults() -> None:
+    for function, mode in ((plain, ExecutionMode.ASYNC), (threaded, ExecutionMode.SYNC)):
+        assert isinstance(function, TaskFunction)
+        assert function.config(DEFAULTS) == TaskConfig(
+            queue="default", retry=RetryPolicy(max_attempts=3, delay=60), timeout=None, mode=mode, driver=None
+        )
+        assert REGISTRY.find(function.name) is function
+    assert plain.__doc__ == "Doc."
+    assert plain.name == f"{__name__}:plain"
+
+
+def test_options_that_were_given_win_over_the_apps_defaults_and_the_others_follow_them() -> None:
+    @task(queue="emails", max_attempts=5, retry_delay=120, timeout=30)
+    async def configured() -> None: ...
+
+    theirs = TaskConfig(queue="theirs", retry=RetryPolicy(max_attempts=9, delay=7), timeout=1)
+    assert configured.config(theirs) == TaskConfig(
+        queue="emails", retry=RetryPolicy(max_attempts=5, delay=120), timeout=30, mode=ExecutionMode.ASYNC
+    )
+    assert plain.config(theirs) == TaskConfig(
+        queue="theirs", retry=RetryPolicy(max_attempts=9, delay=7), timeout=1, mode=ExecutionMode.ASYNC
+    )
+
+
+def test_zero_is_a_value_and_not_a_missing_option() -> None:
+    @task(max_attempts=0, retry_delay=0, timeout=None)
+    async def once() -> None: ...
+
+    config = once.config(TaskConfig(retry=RetryPolicy(max_attempts=9, delay=7), timeout=1))
+    assert config.retry == RetryPolicy(max_attempts=0, delay=0)
+    assert config.timeout is None
+
+
+def test_a_call_carries_positional_keyword_and_mixed_arguments_as_they_were_given() -> None:
+    assert (bound(plain(1)).args, bound(plain(1)).kwargs) == ((1,), {})
+    mixed = bound(plain(1, b="y"))
+    assert (mixed.args, mixed.kwargs) == ((1,), {"b": "y"})
+    keywords = bound(plain(b="y", a=2))
+    assert (keywords.args, keywords.kwargs) == ((), {"b": "y", "a": 2})
+
+
+def test_wrong_arguments_fail_at_the_call_and_name_the_task() -> None:
+    with pytest.raises(TypeError, match=r"test_task_function:plain\(a: .*missing a required argument: 'a'"):
+        plain()  # type: ignore[call-arg] # pyright: ignore[reportCallIssue] -- that is the test
+    with pytest.raises(TypeError, match="unexpected keyword argument 'c'"):
+        plain(1, c=2)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue] -- that is the test
+
+
+def test_the_chain_works_in_any_order_and_never_leaks_into_another_dispatch() -> None:
+    base = plain(1)
+    urgent = base.on_queue("urgent").retry_after(9).delay(5)
+    late = base.delay(timedelta(minutes=1)).on_queue("late")
+    assert [bound(each).config.queue for each in (base, urgent, late)] == ["default", "urgent", "late"]
+    assert [bound(each).delay for each in (base, urgent, late)] == [0, 5, 60]
+    assert [bound(each).retry_delay for each in (base, urgent, late)] == [None, 9, None]
+
+
+def test_a_retry_delay_of_the_decorator_travels_with_the_message() -> None:
+    @task(retry_delay=5)
+    async def eager() -> None: ...
+
+    assert bound(eager()).retry_delay == 5
+    assert bound(eager().retry_after(0)).retry_delay == 0
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "60", None, timedelta(seconds=-1)])
+def test_a_delay_that_is_no_number_of_seconds_is_refused(seconds: object) -> None:
+    for chain in (plain(1).delay, plain(1).retry_after):
+        chain.__self__._used = True
+        with pytest.raises(ConfigurationError, match="seconds"):
+            chain(seconds)  # type: ignore[arg-type] -- that is the test
+
+
+def test_a_bad_queue_name_is_refused_at_decoration_and_in_the_chain() -> None:
+    with pytest.raises(InvalidName, match="'no spaces'"):
+        task(queue="no spaces")(lambda: None)
+    with pytest.raises(InvalidName, match="'no spaces'"):
+        plain(1).on_queue("no spaces")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"max_attempts": -1}, "max_attempts=-1"),
+        ({"retry_delay": -5}, "retry_delay=-5"),
+        ({"timeout": 0}, "timeout=0"),
+        ({"process": True}, "not available yet"),
+        ({"name": ""}, "name=''"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused_at_decoration(options: dict[str, object], told: str) -> None:
+    def function() -> None: ...
+
+    with pytest.raises(ConfigurationError) as refused:
+        task(**options)(function)  # type: ignore[call-overload] # pyright: ignore -- that is the test
+    assert told in str(refused.value)
+
+
+def test_an_unknown_option_is_refused() -> None:
+    with pytest.raises(TypeError, match="prioritty"):
+        task(prioritty=1)  # type: ignore[call-overload] # pyright: ignore -- that is the test
+
+
+@pytest.mark.parametrize("name", ["redis", "postgres", "mysql", "sqs"])
+def test_drivers_to_come_are_refused_at_decoration_as_not_available_yet(name: str) -> None:
+    with pytest.raises(UnknownDriver, match=f"'{name}' is not available yet"):
+        task(driver=name)
+
+
+def test_an_unknown_driver_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UnknownDriver, match="did you mean 'sqlite'"):
+        task(driver="sqlit")
+    with pytest.raises(ConfigurationError, match="neither a driver's name nor a driver instance"):
+        task(driver=42)  # type: ignore[call-overload] # pyright: ignore -- that is the test
+    with pytest.raises(ConfigurationError, match="neither"):
+        task(driver=MemoryDriver)  # type: ignore[call-overload] # pyright: ignore -- that is the test
+
+
+def test_a_driver_is_taken_by_name_url_or_instance() -> None:
+    instance = MemoryDriver()
+    for driver in ("memory", "sqlite:///queue.db", instance):
+
+        @task(driver=driver)
+        async def overridden() -> None: ...
+
+        assert overridden.config(DEFAULTS).driver is driver
+    assert Drivers(None, {}).get(instance) is instance  # type: ignore[arg-type] -- settings are not needed for an instance
+
+
+@pytest.mark.parametrize("wrong", [42, "f", int, plain])
+def test_only_functions_become_tasks(wrong: object) -> None:
+    with pytest.raises(ConfigurationError, match="needs a function"):
+        task(wrong)  # type: ignore[call-overload] # pyright: ignore -- that is the test
+
+
+def test_generators_and_nameless_functions_are_refused_with_the_way_out() -> None:
+    def numbers():  # type: ignore[no-untyped-def]
+        yield 1
+
+    with pytest.raises(ConfigurationError, match="generator"):
+        task(numbers)
+    with pytest.raises(ConfigurationError, match="name="):
+        task(lambda: None)
+
+
+def test_a_pending_task_that_is_dropped_warns_as_a_coroutine_does() -> None:
+    with pytest.warns(RuntimeWarning, match=r"plain was called but never dispatched: type `await plain\(...\)"):
+        plain(1)
+        gc.collect()
+
+
+def test_a_used_pending_task_does_not_warn() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chained = plain(1).delay(3).on_queue("q")
+        bound(chained)
+        del chained
+        gc.collect()
+
+
+def test_awaiting_a_pending_task_says_what_to_type() -> None:
+    async def main() -> None:
+        await plain(1)
+
+    with pytest.raises(TypeError, match=r"await plain\(...\).dispatch\(\)"):
+        asyncio.run(main())
+
+
+def test_delay_on_the_function_says_what_to_type() -> None:
+    with pytest.raises(TypeError, match=r"await plain\(...\).dispatch\(\)"):
+        plain.delay(1)
+
+
+def test_the_plain_function_stays_in_reach() -> None:
+    assert threaded.fn(3) == 3
+    assert asyncio.run(plain.fn(1)) == "1x"
+
+
+def test_registering_a_name_again_replaces_with_a_warning_that_shows_both_places() -> None:
+    def make(options: dict[str, object]) -> TaskFunction[[], None]:
+        def twice() -> None: ...
+
+        return TaskFunction(twice, name="m:twice", named=False, options=options, mode=ExecutionMode.SYNC)
+
+    def again() -> None: ...
+
+    registry = Registry()
+    first = make({})
+    registry.add(first)
+    registry.add(make({}))  # the same place, as after a reload: nothing to say
+    second = TaskFunction(again, name="m:twice", named=False, options={}, mode=ExecutionMode.SYNC)
+    with pytest.warns(RuntimeWarning, match=r"test_task_function.py:\d+ replaces the one at .*test_task_function.py:\d+"):
+        registry.add(second)
+    assert registry.find("m:twice") is second
+
+
+def test_two_functions_with_one_explicit_name_are_an_error() -> None:
+    def one() -> None: ...
+
+    def other() -> None: ...
+
+    registry = Registry()
+    registry.add(TaskFunction(one, name="billing", named=True, options={}, mode=ExecutionMode.SYNC))
+    with pytest.raises(ConfigurationError, match="two tasks are called 'billing'"):
+        registry.add(TaskFunction(other, name="billing", named=True, options={}, mode=ExecutionMode.SYNC))
+
+
+def test_a_scripts_task_is_found_under_the_module_that_ends_in_its_stem_if_there_is_exactly_one() -> None:
+    def one() -> None: ...
+
+    def other() -> None: ...
+
+    registry = Registry()
+    function = TaskFunction(one, name="shop.app:send", named=False, options={}, mode=ExecutionMode.SYNC)
+    registry.add(function)
+    assert registry.find("app:send") is function
+    assert registry.find("pp:send") is None
+    registry.add(TaskFunction(other, name="blog.app:send", named=False, options={}, mode=ExecutionMode.SYNC))
+    assert registry.find("app:send") is None

@@ -1,0 +1,558 @@
+"""The worker, whole, on virtual time: the real codec, executors and memory driver; hours pass in milliseconds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from asynctasq.app.bootstrap import App
+from asynctasq.app.context import CURRENT, current_task
+from asynctasq.app.registry import Registry
+from asynctasq.app.seams import Seams
+from asynctasq.app.serve import Serving, build_worker
+from asynctasq.app.settings import load_settings
+from asynctasq.app.task_function import TaskFunction
+from asynctasq.app.worker import Worker
+from asynctasq.domain.errors import AsyncTasQError, DriverUnavailable
+from asynctasq.domain.message import Message
+from asynctasq.domain.task import ExecutionMode
+from asynctasq.drivers.memory_driver import MemoryDriver
+from asynctasq.ports.driver import DeadMessage
+from asynctasq.testing.faults import FaultyDriver
+from tests.virtual_time import now, run_virtually
+
+
+class Bench:
+    """An app of its own on a memory driver, both on the loop's virtual time."""
+
+    def __init__(self, *, faulty: bool = False) -> None:
+        self.memory = MemoryDriver(clock=now, monotonic=now)
+        self.driver = FaultyDriver(self.memory) if faulty else self.memory
+        self.registry = Registry()
+        loaded = load_settings({"driver": self.driver}, environ={})
+        self.app = App(loaded, registry=self.registry)
+        self.app.container.seams.override(Seams(monotonic=now, wall=now, random=lambda: 0.5))
+        self.started_at: list[float] = []
+
+    def task(self, function: Callable[..., Any], **options: Any) -> TaskFunction[..., Any]:
+        is_async = asyncio.iscoroutinefunction(function)
+        mode = ExecutionMode.of(is_async=is_async, process=False)
+        made = TaskFunction(function, name=f"t:{function.__name__}", named=True, options=options, mode=mode)
+        self.registry.add(made)
+        return made
+
+    async def dispatch(self, pending: Any) -> str:
+        return await self.app.dispatch(pending)
+
+    def worker(self, **serving: Any) -> Worker:
+        return build_worker(self.app, Serving(**serving), keeper_in_thread=False)
+
+    async def drain(self, **serving: Any) -> Worker:
+        worker = self.worker(burst=True, **serving)
+        await worker.run()
+        return worker
+
+    @contextlib.asynccontextmanager
+    async def working(self, **serving: Any) -> AsyncGenerator[Worker]:
+        worker = self.worker(**serving)
+        running = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            await running
+
+    async def dead(self, queue: str = "default") -> list[DeadMessage]:
+        return list(await self.memory.list_dead(queue, limit=100))
+
+    async def ready(self, queue: str = "default") -> tuple[int, int, int]:
+        (stats,) = await self.memory.stats([queue])
+        return stats.ready, stats.delayed, stats.leased
+
+
+def virtual(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    def run() -> None:
+        run_virtually(test())
+
+    run.__name__ = test.__name__
+    run.__doc__ = test.__doc__
+    return run
+
+
+@virtual
+async def test_a_dispatched_task_runs_once_and_is_forgotten() -> None:
+    bench = Bench()
+    seen: list[object] = []
+
+    async def note(x: int, *, y: str) -> None:
+        running = current_task()
+        seen.append((x, y, running.attempt, running.queue, running.name, running.id))
+
+    task_id = await bench.dispatch(bench.task(note)(1, y="z"))
+    await bench.drain()
+    assert seen == [(1, "z", 1, "default", "t:note", task_id)]
+    assert await bench.ready() == (0, 0, 0)
+    assert await bench.dead() == []
+    assert CURRENT.get() is None
+
+
+@virtual
+async def test_a_plain_function_runs_in_a_thread_and_sees_its_task() -> None:
+    bench = Bench()
+    seen: list[int] = []
+
+    def note(x: int) -> None:
+        seen.append(x * current_task().attempt)
+
+    await bench.dispatch(bench.task(note)(7))
+    await bench.drain()
+    assert seen == [7]
+
+
+@pytest.mark.parametrize(("max_attempts", "runs"), [(0, 1), (1, 1), (3, 3)])
+def test_a_failing_task_runs_max_attempts_times_with_its_delay_in_between(max_attempts: int, runs: int) -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        started: list[float] = []
+
+        async def fail() -> None:
+            started.append(now())
+            raise ValueError(f"try {len(started)}")
+
+        await bench.dispatch(bench.task(fail, max_attempts=max_attempts, retry_delay=60)())
+        async with bench.working():
+            await asyncio.sleep(1_000)
+        assert len(started) == runs
+        gaps = [later - earlier for earlier, later in zip(started, started[1:], strict=False)]
+        assert gaps == pytest.approx([60] * (runs - 1), abs=0.1)
+        (dead,) = await bench.dead()
+        assert dead.attempts == runs
+        assert dead.reason == f"failed on attempt {runs} of {runs}"
+        assert f"ValueError: try {runs}" in dead.error
+        assert "in fail" in dead.error
+        assert "asynctasq/app" not in dead.error
+
+    run_virtually(scenario())
+
+
+@virtual
+async def test_retry_after_overrides_the_delay_of_one_dispatch() -> None:
+    bench = Bench()
+    started: list[float] = []
+
+    async def fail() -> None:
+        started.append(now())
+        raise ValueError
+
+    function = bench.task(fail, retry_delay=60, max_attempts=3)
+    await bench.dispatch(function().retry_after(5))
+    async with bench.working():
+        await asyncio.sleep(100)
+    assert [later - earlier for earlier, later in zip(started, started[1:], strict=False)] == pytest.approx(
+        [5, 5], abs=0.1
+    )
+
+
+@virtual
+async def test_a_delayed_task_starts_when_it_is_due_and_not_before() -> None:
+    bench = Bench()
+    started: list[float] = []
+
+    async def note() -> None:
+        started.append(now())
+
+    function = bench.task(note)
+    begin = now()
+    async with bench.working():
+        await bench.dispatch(function().delay(3600))
+        await asyncio.sleep(4000)
+    assert started == [pytest.approx(begin + 3600, abs=0.1)]
+
+
+@virtual
+async def test_an_async_timeout_fails_the_attempt_on_time() -> None:
+    bench = Bench()
+    ended: list[float] = []
+
+    async def hang() -> None:
+        try:
+            await asyncio.sleep(10_000)
+        finally:
+            ended.append(now())
+
+    begin = now()
+    await bench.dispatch(bench.task(hang, timeout=5, max_attempts=1)())
+    await bench.drain()
+    assert ended == [pytest.approx(begin + 5, abs=0.1)]
+    (dead,) = await bench.dead()
+    assert "ran past its timeout of 5 s" in dead.error
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()])
+@pytest.mark.parametrize("timeout", [None, 5])
+def test_whatever_a_task_raises_is_that_tasks_failure_and_not_the_workers(
+    error: BaseException, timeout: float | None
+) -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        ran: list[str] = []
+
+        async def explode() -> None:
+            raise error
+
+        def explode_in_thread() -> None:
+            raise error
+
+        async def neighbour() -> None:
+            ran.append("neighbour")
+
+        for function in (explode, explode_in_thread):
+            await bench.dispatch(bench.task(function, max_attempts=1, timeout=timeout)())
+        await bench.dispatch(bench.task(neighbour)())
+        await bench.drain()
+        assert ran == ["neighbour"]
+        dead = await bench.dead()
+        assert len(dead) == 2
+        assert all(type(error).__name__ in letter.error for letter in dead)
+
+    run_virtually(scenario())
+
+
+@virtual
+async def test_an_unknown_task_is_released_for_an_hour_without_spending_an_attempt_and_then_a_dead_letter() -> None:
+    bench, other = Bench(), Bench()
+
+    async def unknown_here() -> None: ...
+
+    foreign = other.task(unknown_here)()
+    await bench.dispatch(foreign)
+    async with bench.working():
+        await asyncio.sleep(3500)
+        assert await bench.dead() == []
+        await asyncio.sleep(200)
+    (dead,) = await bench.dead()
+    assert "no task 't:unknown_here' is registered" in dead.reason
+
+
+@virtual
+async def test_a_task_that_becomes_known_runs_on_its_first_attempt() -> None:
+    bench, other = Bench(), Bench()
+    attempts: list[int] = []
+
+    async def late() -> None:
+        attempts.append(current_task().attempt)
+
+    await bench.dispatch(other.task(late)())
+    async with bench.working():
+        await asyncio.sleep(100)
+        bench.task(late)
+        await asyncio.sleep(60)
+    assert attempts == [1]
+
+
+@virtual
+async def test_an_undecodable_body_is_a_dead_letter_with_the_reason_and_its_neighbours_run() -> None:
+    bench = Bench()
+    ran: list[int] = []
+
+    async def note(x: int) -> None:
+        ran.append(x)
+
+    function = bench.task(note)
+    await bench.memory.connect()
+    await bench.dispatch(function(1))
+    for n, body in enumerate([b"", b"\xff\xff", b"\x01\x93", b"\x01" + b"\x91" * 5000]):
+        await bench.memory.enqueue([Message(id=f"bad{n}", queue="default", body=body)])
+    await bench.dispatch(function(2))
+    await bench.drain()
+    assert sorted(ran) == [1, 2]
+    dead = await bench.dead()
+    assert len(dead) == 4
+    assert all(letter.reason.startswith("undecodable: ") for letter in dead)
+
+
+@virtual
+async def test_every_tenth_claim_starts_at_the_next_queue_so_that_none_starves() -> None:
+    bench = Bench()
+    order: list[str] = []
+
+    async def note(queue: str) -> None:
+        order.append(queue)
+
+    function = bench.task(note)
+    for _ in range(40):
+        await bench.dispatch(function("high").on_queue("high"))
+    for queue in ("middle", "low"):
+        await bench.dispatch(function(queue).on_queue(queue))
+    await bench.drain(queues=["high", "middle", "low"], concurrency=1)
+    assert order.index("middle") == 9
+    assert order.index("low") == 19
+    assert order[:9] == ["high"] * 9
+
+
+@virtual
+async def test_never_more_runs_at_once_than_the_concurrency() -> None:
+    bench = Bench()
+    running = 0
+    most = 0
+
+    async def work() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(1)
+        running -= 1
+
+    function = bench.task(work)
+    for _ in range(30):
+        await bench.dispatch(function())
+    await bench.drain(concurrency=7)
+    assert most == 7
+
+
+@virtual
+async def test_stopping_lets_running_tasks_finish_within_the_grace_and_gives_back_the_rest() -> None:
+    bench = Bench()
+    events: list[str] = []
+
+    async def work(seconds: float) -> None:
+        events.append(f"start {seconds:g}")
+        await asyncio.sleep(seconds)
+        events.append(f"end {seconds:g}")
+
+    function = bench.task(work)
+    await bench.dispatch(function(5.0))
+    await bench.dispatch(function(500.0))
+    begin = now()
+    async with bench.working(shutdown_grace=10):
+        await asyncio.sleep(1)
+    assert events == ["start 5", "start 500", "end 5"]
+    assert now() - begin == pytest.approx(11, abs=0.5)
+    assert await bench.ready() == (1, 0, 0)
+    (claim,) = await bench.memory.claim(["default"], limit=9, lease=9, wait=0, worker="next")
+    assert claim.attempt == 1, "a clean shutdown spends no attempt"
+    assert claim.expiries == 0
+
+
+@virtual
+async def test_a_second_stop_does_not_wait_for_the_grace() -> None:
+    bench = Bench()
+
+    async def work() -> None:
+        await asyncio.sleep(500)
+
+    await bench.dispatch(bench.task(work)())
+    begin = now()
+    async with bench.working(shutdown_grace=100) as worker:
+        await asyncio.sleep(1)
+        worker.stop()
+        await asyncio.sleep(1)
+    assert now() - begin == pytest.approx(2, abs=0.5)
+    assert await bench.ready() == (1, 0, 0)
+
+
+@virtual
+async def test_an_interrupted_task_that_may_run_only_once_is_a_dead_letter() -> None:
+    bench = Bench()
+
+    async def work() -> None:
+        await asyncio.sleep(500)
+
+    await bench.dispatch(bench.task(work, max_attempts=1)())
+    async with bench.working(shutdown_grace=1):
+        await asyncio.sleep(1)
+    (dead,) = await bench.dead()
+    assert dead.reason == "interrupted"
+
+
+@virtual
+async def test_a_task_that_refuses_to_be_cancelled_does_not_keep_the_worker_and_is_given_back() -> None:
+    bench = Bench()
+
+    async def stubborn() -> None:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(500)
+
+    await bench.dispatch(bench.task(stubborn)())
+    running = bench.worker(shutdown_grace=1)
+    worked = asyncio.create_task(running.run())
+    await asyncio.sleep(1)
+    running.stop()
+    await asyncio.wait_for(worked, 20)
+    assert await bench.ready() == (1, 0, 0)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.get_coro().close()  # type: ignore[union-attr] -- nothing else ends it
+
+
+@virtual
+async def test_a_lease_is_kept_for_as_long_as_the_task_runs() -> None:
+    bench = Bench()
+    starts: list[float] = []
+
+    async def work() -> None:
+        starts.append(now())
+        await asyncio.sleep(1_000)
+
+    await bench.dispatch(bench.task(work)())
+    async with bench.working(lease=3), bench.working(lease=3):
+        await asyncio.sleep(1_100)
+    assert len(starts) == 1
+    assert await bench.ready() == (0, 0, 0)
+
+
+@virtual
+async def test_a_task_whose_lease_is_lost_is_stopped_and_settles_nothing() -> None:
+    bench = Bench()
+    ended: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(1_000)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    await bench.dispatch(bench.task(work)())
+    async with bench.working(lease=3) as worker:
+        await asyncio.sleep(1)
+        await bench.memory.purge("default")
+        await asyncio.sleep(5)
+        assert worker.running() == []
+    assert ended == ["cancelled"]
+    assert worker.counts == {"Lost": 1}
+    assert await bench.dead() == []
+
+
+@virtual
+async def test_a_crash_on_the_last_attempt_is_seen_by_the_next_claim_and_nothing_is_started() -> None:
+    bench = Bench()
+    ran: list[int] = []
+
+    async def work() -> None:
+        ran.append(1)
+
+    await bench.dispatch(bench.task(work, max_attempts=1)())
+    await bench.memory.connect()
+    await bench.memory.claim(["default"], limit=1, lease=1, wait=0, worker="dies")
+    await asyncio.sleep(2)
+    await bench.drain()
+    assert ran == []
+    (dead,) = await bench.dead()
+    assert dead.reason == "lease expired on the last attempt"
+
+
+@virtual
+async def test_a_claim_that_outlived_two_workers_runs_alone() -> None:
+    bench = Bench()
+    running: set[int] = set()
+    beside: dict[int, int] = {}
+
+    async def work(n: int) -> None:
+        running.add(n)
+        beside[n] = 0
+        for _ in range(10):
+            beside[n] = max(beside[n], len(running) - 1)
+            await asyncio.sleep(0.1)
+        running.discard(n)
+
+    function = bench.task(work)
+    for n in range(5):
+        await bench.dispatch(function(n))
+    await bench.memory.connect()
+    for _ in range(2):
+        await bench.memory.claim(["default"], limit=5, lease=1, wait=0, worker="dies")
+        await asyncio.sleep(2)
+    for n in range(5, 10):
+        await bench.dispatch(function(n))
+    async with bench.working():
+        await asyncio.sleep(60)
+    assert sorted(beside) == list(range(10))
+    assert [beside[n] for n in range(5)] == [0] * 5
+    assert await bench.ready() == (0, 0, 0)
+
+
+@virtual
+async def test_a_worker_outlives_its_broker_and_resumes_by_itself() -> None:
+    bench = Bench(faulty=True)
+    ran: list[int] = []
+
+    async def work(n: int) -> None:
+        ran.append(n)
+
+    function = bench.task(work)
+    await bench.dispatch(function(1))
+    assert isinstance(bench.driver, FaultyDriver)
+    for verb in ("claim", "settle"):
+        for _ in range(5):
+            bench.driver.fail_next(verb, DriverUnavailable("gone"))
+    async with bench.working():
+        await asyncio.sleep(120)
+        await bench.dispatch(function(2))
+        await asyncio.sleep(10)
+    assert ran == [1, 2]
+    assert await bench.ready() == (0, 0, 0)
+
+
+@virtual
+async def test_burst_ends_when_nothing_is_ready_and_leaves_the_delayed() -> None:
+    bench = Bench()
+    ran: list[int] = []
+
+    async def work(n: int) -> None:
+        ran.append(n)
+
+    function = bench.task(work)
+    for n in range(250):
+        await bench.dispatch(function(n))
+    await bench.dispatch(function(999).delay(60))
+    await bench.drain(concurrency=10)
+    assert sorted(ran) == list(range(250))
+    assert await bench.ready() == (0, 1, 0)
+
+
+@virtual
+async def test_contextvars_do_not_leak_from_one_task_to_the_next() -> None:
+    import contextvars
+
+    bench = Bench()
+    mark: contextvars.ContextVar[str] = contextvars.ContextVar("mark", default="clean")
+    seen: list[str] = []
+
+    async def work() -> None:
+        seen.append(mark.get())
+        mark.set("dirty")
+
+    function = bench.task(work)
+    for _ in range(3):
+        await bench.dispatch(function())
+    await bench.drain(concurrency=1)
+    assert seen == ["clean"] * 3
+
+
+@virtual
+async def test_current_task_outside_a_task_is_a_clear_error() -> None:
+    with pytest.raises(AsyncTasQError, match="outside a running task"):
+        current_task()
+
+
+def test_failures_are_warnings_that_name_the_task_and_never_its_arguments(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        bench = Bench()
+
+        async def fail(secret: str) -> None:
+            raise ValueError("boom")
+
+        await bench.dispatch(bench.task(fail, max_attempts=1)("hunter2"))
+        await bench.drain()
+
+    with caplog.at_level(logging.INFO):
+        run_virtually(scenario())
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert any("(t:fail) failed on attempt 1 of 1, dead letter: ValueError" in line for line in warnings)
+    assert "hunter2" not in caplog.text
