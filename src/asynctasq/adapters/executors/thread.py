@@ -116,15 +116,19 @@ class ThreadExecutor(Executor):
             except KeyError:
                 running.discard(job)
             else:
-                job.run(running)
-            # An idle thread must not keep the last task's arguments alive.
+                job.starts()
+                outcome = _call(job.context, job.function, job.args, job.kwargs)
+                running.discard(job)
+                job.ends(outcome)
+                del outcome
+            # An idle thread must not keep the last task alive: its arguments, or its error, whose traceback holds this frame.
             del job
 
 
 class _Job:
-    """One call, from the loop to a thread and back. Everything but `run` happens on the loop."""
+    """One call, on its way from the loop to a thread and back."""
 
-    __slots__ = ("_args", "_context", "_ended", "_function", "_inbox", "_kwargs", "_timeout", "_timer", "outcome")
+    __slots__ = ("_inbox", "_returned", "_timeout", "_timer", "args", "context", "function", "kwargs", "outcome")
 
     def __init__(
         self,
@@ -134,52 +138,51 @@ class _Job:
         timeout: float | None,
         inbox: _Inbox,
     ) -> None:
-        self._function = function
-        self._args = args
-        self._kwargs = kwargs
-        self._context = contextvars.copy_context()
-        self._timeout = timeout
-        self._inbox = inbox
-        self._timer: asyncio.TimerHandle | None = None
-        self._ended: asyncio.Future[None] | None = None
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+        self.context = contextvars.copy_context()
         # A value, never an exception: a future refuses StopIteration and complains of errors that nobody awaited.
         self.outcome: asyncio.Future[_Outcome] = inbox.loop.create_future()
+        self._inbox = inbox
+        self._timeout = timeout
+        self._timer: asyncio.TimerHandle | None = None
+        self._returned: asyncio.Future[None] | None = None
 
-    def run(self, running: set[_Job]) -> None:
-        """Call the function. In a thread."""
+    def starts(self) -> None:
+        """Tell the loop that the timeout counts from now. In the thread."""
         if self._timeout is not None:
-            self._inbox.put(self.started, time.monotonic() + self._timeout)
-        outcome = _call(self._context, self._function, self._args, self._kwargs)
-        running.discard(self)
-        self._inbox.put(self.ended, outcome)
+            self._inbox.put(self._arm, time.monotonic() + self._timeout)
 
-    def started(self, deadline: float) -> None:
-        """Arm the timer with what is left of the timeout."""
+    def ends(self, outcome: _Outcome) -> None:
+        """Tell the loop how the function ended. In the thread."""
+        self._inbox.put(self._deliver, outcome)
+
+    def _arm(self, deadline: float) -> None:
         self._timer = self._inbox.loop.call_later(max(0.0, deadline - time.monotonic()), self._expire)
-
-    def ended(self, outcome: _Outcome) -> None:
-        """Deliver the outcome, unless nobody is interested any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._ended is not None and not self._ended.done():
-            self._ended.set_result(None)
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
 
     def _expire(self) -> None:
         if not self.outcome.done():
-            self._ended = self._inbox.loop.create_future()
+            self._returned = self._inbox.loop.create_future()
             late = TaskTimeout(
                 f"ran past its timeout of {self._timeout:g} s; a thread cannot be stopped, its result will be ignored",
-                still_running=self._ended,
+                still_running=self._returned,
             )
             self.outcome.set_result((None, late))
+
+    def _deliver(self, outcome: _Outcome) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._returned is not None and not self._returned.done():
+            self._returned.set_result(None)
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
 
 
 def _call(
     context: contextvars.Context, function: Callable[..., Any], args: Sequence[object], kwargs: Mapping[str, object]
 ) -> _Outcome:
-    # Apart from the job, which holds the outcome: this frame is part of an error's traceback.
+    # Not a method of the job, which holds the outcome: this frame is part of an error's traceback.
     try:
         return context.run(function, *args, **kwargs), None
     except BaseException as error:
