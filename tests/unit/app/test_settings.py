@@ -7,6 +7,7 @@ import pytest
 
 from asynctasq.app import setting_sources
 from asynctasq.app.settings import PATHS, SECRETS, Settings, load_settings
+from asynctasq.domain.queue_name import check_queue_name
 from asynctasq.errors import ConfigurationError, InvalidName
 
 
@@ -267,13 +268,9 @@ def test_init_takes_nothing_but_a_mapping_or_a_text(tmp_path):
 
 
 def test_a_queue_name_is_checked_by_the_domain(tmp_path):
-    with pytest.raises(ConfigurationError) as refused:
-        load({"worker": {"queues": ["a/b"]}}, tmp_path=tmp_path)
     with pytest.raises(InvalidName) as by_the_domain:
-        from asynctasq.domain.queue_name import check_queue_name
-
         check_queue_name("a/b")
-    assert str(by_the_domain.value) in str(refused.value)
+    assert str(by_the_domain.value) in refusal({"worker": {"queues": ["a/b"]}}, tmp_path=tmp_path)
 
 
 def test_secrets_are_never_shown(tmp_path):
@@ -289,17 +286,9 @@ def test_secrets_are_never_shown(tmp_path):
     assert "s3cret" not in message
 
 
-def test_every_setting_that_holds_a_secret_is_declared_as_one():
-    from pydantic import SecretStr
-
-    held = {
-        path
-        for path in PATHS
-        if "." in path
-        and SecretStr.__name__
-        in str(Settings.model_fields[path.split(".")[0]].annotation.model_fields[path.split(".")[1]].annotation)
-    }
-    assert held == SECRETS
+def test_every_setting_that_holds_a_secret_is_declared_as_one(tmp_path):
+    urls_and_passwords = {path for path in PATHS if path.endswith((".url", ".dsn", ".password"))}
+    assert urls_and_passwords == SECRETS
 
 
 def test_an_unknown_variable_is_logged_once_with_the_nearest_name(tmp_path, caplog):
