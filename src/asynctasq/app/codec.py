@@ -1,0 +1,158 @@
+"""A task to the body of a message and back. Body v1 is `[name, overrides, arguments]`; docs/payload.md draws it.
+
+The arguments are a body of their own inside, so that a worker can say which task it was when the arguments cannot be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from asynctasq.app.parameters import Parameters
+from asynctasq.domain.errors import (
+    ConfigurationError,
+    PayloadTooLarge,
+    SerializationError,
+    UndecodableTask,
+    UnknownFrame,
+)
+from asynctasq.domain.message import Message
+from asynctasq.domain.retry import check_seconds
+from asynctasq.domain.task import Task
+from asynctasq.ports.serializer import Serializer
+
+RETRY_DELAY: Final = 1
+"""The override that carries `Task.retry_delay`, in seconds."""
+
+IGNORABLE: Final = range(64)
+"""Overrides that a worker may pass over where it does not know them; one beyond changes what running the task means."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a worker must know of a task before it reads the arguments.
+
+    Attributes:
+        name: the task's name.
+        retry_delay: seconds before each retry, where the dispatch overrode the task's own.
+        arguments: the encoded arguments, for `Codec.arguments`.
+    """
+
+    name: str
+    retry_delay: float | None
+    arguments: bytes
+
+
+class Codec:
+    """Encodes tasks for dispatch and decodes them in two steps on the worker.
+
+    Args:
+        serializer: values to bytes.
+        max_body: bytes that a body may have, in either direction.
+    """
+
+    def __init__(self, serializer: Serializer, *, max_body: int = 262_144) -> None:
+        self._serializer = serializer
+        self._max_body = max_body
+
+    def encode(self, task: Task, parameters: Parameters | None, *, id: str, max_body: int | None) -> bytes:
+        """The body that carries a task.
+
+        Args:
+            task: the call.
+            parameters: how the task's arguments travel; None to send them as they are.
+            id: the message's id.
+            max_body: the most bytes that the driver takes; None for no limit of its own.
+
+        Raises:
+            SerializationError: an argument would not arrive as it is; the message names it.
+            PayloadTooLarge: the body has more bytes than the smaller limit.
+        """
+        args, kwargs, queue = task.args, task.kwargs, task.config.queue
+        if parameters is not None and not parameters.plain:
+            args, kwargs = parameters.lower(task.name, args, kwargs)
+        overrides = {} if task.retry_delay is None else {RETRY_DELAY: task.retry_delay}
+        dumps = self._serializer.dumps
+        try:
+            arguments = dumps([list(args), dict(kwargs)], id=id, queue=queue)
+        except SerializationError as error:
+            self._blame(task, parameters, args, kwargs, id=id)
+            raise SerializationError(f"the arguments of task {task.name!r} together: {error}") from error
+        body = dumps([task.name, overrides, arguments], id=id, queue=queue)
+        limit = self._max_body if max_body is None else min(self._max_body, max_body)
+        if len(body) > limit:
+            raise PayloadTooLarge(
+                f"task {task.name!r} takes {len(body):,} bytes with its arguments, over the limit of {limit:,}: "
+                "pass a reference (an id, a path, a URL) instead of the data"
+            )
+        return body
+
+    def header(self, message: Message) -> Header:
+        """Read what comes before the arguments.
+
+        Raises:
+            UnknownFrame: the body was written by a later version, in a way that this one may not pass over.
+            UndecodableTask: the body is too large or malformed.
+        """
+        if len(message.body) > self._max_body:
+            raise UndecodableTask(f"the body has {len(message.body):,} bytes, over the limit of {self._max_body:,}")
+        match self._serializer.loads(message.body, id=message.id, queue=message.queue):
+            case [str(name), dict(overrides), bytes(arguments)]:
+                return Header(
+                    name=name,
+                    retry_delay=_retry_delay(cast("dict[object, object]", overrides)) if overrides else None,
+                    arguments=arguments,
+                )
+            case _:
+                raise UndecodableTask("the body is not [name, overrides, arguments]")
+
+    def arguments(
+        self, header: Header, message: Message, parameters: Parameters | None
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Read the arguments.
+
+        Raises:
+            UnknownFrame: they were written by a later version.
+            UndecodableTask: they are malformed, or no longer fit the task's annotations; the message names which.
+        """
+        match self._serializer.loads(header.arguments, id=message.id, queue=message.queue):
+            case [list(args), dict(kwargs)] if all(isinstance(key, str) for key in cast("dict[Any, Any]", kwargs)):
+                pass
+            case _:
+                raise UndecodableTask(f"the arguments of task {header.name!r} are not [args, kwargs]")
+        args, kwargs = cast("list[Any]", args), cast("dict[str, Any]", kwargs)
+        if parameters is None or parameters.plain:
+            return args, kwargs
+        return parameters.lift(header.name, args, kwargs)
+
+    def _blame(
+        self,
+        task: Task,
+        parameters: Parameters | None,
+        args: tuple[object, ...] | list[object],
+        kwargs: Mapping[str, object],
+        *,
+        id: str,
+    ) -> None:
+        """Find the argument that cannot be encoded, by encoding each alone, as deep as it was."""
+        named = [(parameters.name(at) if parameters else str(at), value) for at, value in enumerate(args)]
+        for name, value in [*named, *kwargs.items()]:
+            try:
+                self._serializer.dumps([[value]], id=id, queue=task.config.queue)
+            except SerializationError as error:
+                raise SerializationError(f"argument {name!r} of task {task.name!r}: {error}") from error
+
+
+def _retry_delay(overrides: Mapping[object, object]) -> float | None:
+    for key in overrides:
+        if type(key) is not int or key < 0:
+            raise UndecodableTask("an override's key is not a whole number")
+        if key != RETRY_DELAY and key not in IGNORABLE:
+            raise UnknownFrame(f"override {key} is of a later asynctasq: upgrade this worker")
+    delay = overrides.get(RETRY_DELAY)
+    try:
+        check_seconds("retry_delay", delay, optional=True)
+    except ConfigurationError as error:
+        raise UndecodableTask(f"an override is out of range: {error}") from error
+    return None if delay is None else float(cast("float", delay))
