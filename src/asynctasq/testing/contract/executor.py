@@ -146,8 +146,8 @@ class ExecutorContract(Contract):
         before = time.monotonic()
         with pytest.raises(TaskTimeout, match=f"{TIMEOUT:g} s"):
             await self._hold(executor, tmp_path / "late", timeout=TIMEOUT)
-        # Not much later than promised: a grace for ending, and a crowded machine.
-        assert TIMEOUT <= time.monotonic() - before < TIMEOUT + PATIENCE
+        # Loops count in milliseconds; a grace for ending and a crowded machine may add to it.
+        assert TIMEOUT - 0.01 <= time.monotonic() - before < TIMEOUT + PATIENCE
         assert (tmp_path / "late.started").exists()
         (tmp_path / "late.go").touch()
 

@@ -1,0 +1,246 @@
+"""Real worker processes that can be killed and paused, and the history of what that did to their tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from tests.integration import ledger_tasks
+from tests.integration.history import Dead, Ended, Enqueued, Event, Killed, Paused, Started, check
+
+from asynctasq.app.bootstrap import App
+from asynctasq.app.settings import load_settings
+from asynctasq.app.task_function import PendingTask
+from asynctasq.ports.driver import DeadLetters, DeadMessage, QueueDriver, QueueStats
+
+ROOT = Path(__file__).parents[2]
+QUEUE = "default"
+PATIENCE = 60.0
+"""Seconds until what should happen within a few leases is taken for what never will."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A driver that these tests run on: how the environment names it, given a folder of its own."""
+
+    name: str
+    environ: Callable[[Path], Mapping[str, str]]
+
+
+BROKERS = [
+    Broker("sqlite", lambda folder: {"ASYNCTASQ_DRIVER": "sqlite", "ASYNCTASQ_SQLITE_PATH": str(folder / "queue.db")}),
+]
+
+
+@dataclass(eq=False, slots=True)
+class Worker:
+    """One worker process."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    paused_at: float | None = None
+    buried: bool = False
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+
+@dataclass(slots=True)
+class Fleet:
+    """Workers on one broker, with a queue, a ledger and a history of their own.
+
+    Args:
+        broker: what they work on.
+        folder: where everything is kept.
+        lease: seconds.
+        options: further options of every worker's command line.
+    """
+
+    broker: Broker
+    folder: Path
+    lease: float = 2.0
+    options: Sequence[str] = ()
+    workers: list[Worker] = field(default_factory=list[Worker])
+    events: list[Event] = field(default_factory=list[Event])
+    app: App = field(init=False)
+    driver: QueueDriver = field(init=False)
+    _environ: dict[str, str] = field(init=False)
+    _stack: AsyncExitStack = field(init=False, default_factory=AsyncExitStack)
+
+    async def __aenter__(self) -> Self:
+        (self.folder / "ledger").mkdir()
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCTASQ_")}
+        self._environ = {
+            **ours,
+            **self.broker.environ(self.folder),
+            "ASYNCTASQ_WORKER_LEASE": str(self.lease),
+            "ASYNCTASQ_TEST_LEDGER": str(self.folder / "ledger"),
+        }
+        self.app = App(load_settings(environ=self._environ, cwd=self.folder))
+        self._stack.push_async_callback(self.app.close)
+        self.driver = await self._stack.enter_async_context(self.app.driver())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for worker in self.workers:
+            worker.process.kill()
+            worker.process.wait()
+        await self._stack.aclose()
+
+    # What workers do
+
+    def spawn(self, *, failpoints: str = "") -> Worker:
+        """Start a worker; it works a moment later."""
+        log = self.folder / f"worker{len(self.workers)}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "asynctasq", "worker", "tests.integration.ledger_tasks", *self.options],
+                cwd=ROOT,
+                env=self._environ | ({"ASYNCTASQ_FAILPOINTS": failpoints} if failpoints else {}),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        worker = Worker(process, log)
+        self.workers.append(worker)
+        return worker
+
+    def kill(self, worker: Worker) -> None:
+        """SIGKILL."""
+        worker.process.kill()
+        self.bury(worker)
+
+    def bury(self, worker: Worker) -> int:
+        """Record a death; the exit status. Recorded when it is over: until then the process may still write."""
+        status = worker.process.wait()
+        worker.buried = True
+        self.events.append(Killed(pid=worker.pid, at=time.monotonic()))
+        return status
+
+    def pause(self, worker: Worker) -> None:
+        """SIGSTOP: all its threads stand still."""
+        os.kill(worker.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, worker.pid, os.WSTOPPED)
+        worker.paused_at = time.monotonic()
+
+    async def paused_itself(self, worker: Worker) -> None:
+        """Wait until a worker has stopped at a failpoint."""
+        await self.until(
+            lambda: os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOHANG) is not None, "a worker to stop"
+        )
+        worker.paused_at = time.monotonic()
+
+    def resume(self, worker: Worker) -> None:
+        """SIGCONT."""
+        assert worker.paused_at is not None
+        self.events.append(Paused(pid=worker.pid, at=worker.paused_at, until=time.monotonic()))
+        worker.paused_at = None
+        os.kill(worker.pid, signal.SIGCONT)
+
+    async def stop(self) -> None:
+        """SIGTERM to those that should live; each ends well."""
+        survivors = [worker for worker in self.workers if not worker.buried]
+        for worker in survivors:
+            worker.process.terminate()
+        await self.until(lambda: not any(worker.alive for worker in survivors), "the workers to stop")
+        for worker in survivors:
+            assert worker.process.returncode == 0, worker.log.read_text()
+
+    async def nemesis(self, chance: random.Random, *, kills: int, between: tuple[float, float]) -> None:
+        """Kill random workers at random times, and replace each at once."""
+        for _ in range(kills):
+            await asyncio.sleep(chance.uniform(*between))
+            victim = chance.choice([worker for worker in self.workers if worker.alive])
+            self.kill(victim)
+            self.spawn()
+
+    # What tasks do
+
+    async def dispatch(self, *pending: PendingTask) -> list[str]:
+        """Enqueue tasks and write down what was promised of them."""
+        at = time.monotonic()
+        ids = await self.app.dispatch_many(pending)
+        for task_id, call in zip(ids, pending, strict=True):
+            task = call.task(self.app.defaults)
+            self.events.append(
+                Enqueued(
+                    task=task_id,
+                    at=at,
+                    delay=task.delay,
+                    retry_delay=task.config.retry.delay,
+                    max_attempts=task.config.retry.max_attempts,
+                )
+            )
+        return ids
+
+    def produce(self, call: str, *, failpoints: str) -> int:
+        """Dispatch a task, such as `work(1)`, from a process of its own; its exit status."""
+        producer = f"import asyncio; from tests.integration.ledger_tasks import *; asyncio.run({call}.dispatch())"
+        environ = self._environ | {"ASYNCTASQ_FAILPOINTS": failpoints}
+        return subprocess.run([sys.executable, "-c", producer], cwd=ROOT, env=environ, check=False).returncode
+
+    def ran(self) -> list[Started | Ended]:
+        """What tasks have written down so far."""
+        return ledger_tasks.read(self.folder / "ledger")
+
+    def starts(self) -> list[Started]:
+        """The runs that began so far, in order."""
+        return sorted((event for event in self.ran() if isinstance(event, Started)), key=lambda start: start.at)
+
+    async def stats(self) -> QueueStats:
+        """How the queue stands."""
+        (stats,) = await self.driver.stats([QUEUE])
+        return stats
+
+    async def dead(self) -> list[DeadMessage]:
+        """The dead letters."""
+        assert isinstance(self.driver, DeadLetters)
+        return list(await self.driver.list_dead(QUEUE, limit=10_000))
+
+    async def drained(self, *, respawn: bool = False) -> None:
+        """Wait until nothing is ready, delayed or leased. Workers that die of themselves are replaced, if that may be."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            stats = await self.stats()
+            if not stats.ready + stats.delayed + stats.leased:
+                return
+            assert time.monotonic() < deadline, f"not drained after {PATIENCE:g} s: {stats}\n{self.logs()}"
+            for worker in [worker for worker in self.workers if not worker.alive and not worker.buried]:
+                assert respawn, f"a worker died:\n{worker.log.read_text()}"
+                self.bury(worker)
+                self.spawn()
+            await asyncio.sleep(0.1)
+
+    async def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Look until it is so: nothing tells of what other processes do."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, f"waited {PATIENCE:g} s for {what}\n{self.logs()}"
+            await asyncio.sleep(0.02)
+
+    async def verify(self) -> list[Event]:
+        """The whole history of a drained queue, after it was found to be as promised."""
+        history: list[Event] = [*self.events, *self.ran()]
+        history += [Dead(task=dead.id) for dead in await self.dead()]
+        violations = check(history, lease=self.lease)
+        assert not violations, "\n".join([*map(str, violations), self.logs()])
+        return history
+
+    def logs(self) -> str:
+        """The ends of the workers' logs."""
+        return "\n".join(f"--- {worker.log.name}\n{worker.log.read_text()[-2000:]}" for worker in self.workers[-6:])

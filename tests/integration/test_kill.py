@@ -1,0 +1,150 @@
+"""Workers that are killed, frozen or poisoned lose nothing, and run nothing twice without cause."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from tests.integration.fleet import BROKERS, Broker, Fleet
+from tests.integration.history import Ended, duplicates
+from tests.integration.ledger_tasks import (
+    fail_at_first,
+    fail_until,
+    linger_at_first,
+    neighbour,
+    poison,
+    work,
+    work_in_thread,
+)
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(150)]
+
+SEED = 20_260_104
+TASKS = 2_000
+KILLS = 20
+
+
+@pytest.fixture(params=BROKERS, ids=lambda broker: broker.name)
+def broker(request: pytest.FixtureRequest) -> Broker:
+    return request.param
+
+
+@pytest_asyncio.fixture
+async def fleet(broker: Broker, tmp_path: Path) -> AsyncGenerator[Fleet]:
+    async with Fleet(broker, tmp_path) as fleet:
+        yield fleet
+
+
+async def test_no_task_is_lost_and_each_duplicate_is_excused_when_random_workers_are_killed(
+    broker: Broker, tmp_path: Path
+):
+    chance = random.Random(SEED)
+    kinds = {
+        lambda: work(seconds=0.15): 14,
+        lambda: work(seconds=0.15).delay(chance.uniform(1, 5)): 2,
+        lambda: work_in_thread(seconds=0.1): 3,
+        lambda: fail_until(attempt=2): 1,
+    }
+    chosen = chance.choices(list(kinds), weights=list(kinds.values()), k=TASKS)
+    async with Fleet(broker, tmp_path, options=["--concurrency", "8", "--threads", "4"]) as fleet:
+        await fleet.dispatch(*(make() for make in chosen))
+        for _ in range(4):
+            fleet.spawn()
+        await fleet.until(lambda: bool(fleet.starts()), "the first task")
+        await fleet.nemesis(chance, kills=KILLS, between=(0.2, 0.8))
+        stats = await fleet.stats()
+        assert stats.ready + stats.delayed + stats.leased, "all was done before the last kill: give it more work"
+        await fleet.drained()
+        await fleet.stop()
+        history = await fleet.verify()
+    assert len({event.task for event in history if isinstance(event, Ended) and event.how == "ok"}) == TASKS
+    assert duplicates(history), "the kills hit no task: let them come later, or the tasks take longer"
+
+
+@pytest.mark.parametrize("fail", [False, True], ids=["succeeds late", "fails late"])
+async def test_a_worker_frozen_past_its_lease_cannot_settle_what_another_has_finished(fleet: Fleet, fail: bool):
+    frozen = fleet.spawn(failpoints="worker.before_settle=stop@1")
+    (task,) = await fleet.dispatch(fail_at_first(fail=fail))
+    await fleet.paused_itself(frozen)
+    fleet.spawn()
+    await fleet.drained()
+    assert [(start.task, start.attempt) for start in fleet.starts()] == [(task, 1), (task, 2)]
+
+    fleet.resume(frozen)
+    await fleet.until(lambda: "had lost its lease when it was settled" in frozen.log.read_text(), "the late settlement")
+    await fleet.stop()
+    stats = await fleet.stats()
+    assert (stats.ready, stats.delayed, stats.leased, stats.dead) == (0, 0, 0, 0)
+    assert len(fleet.starts()) == 2
+    await fleet.verify()
+
+
+@pytest.mark.parametrize("fail", [False, True], ids=["would succeed late", "would fail late"])
+async def test_a_worker_frozen_past_its_lease_stops_what_another_has_finished(fleet: Fleet, fail: bool):
+    frozen = fleet.spawn()
+    (task,) = await fleet.dispatch(linger_at_first(fail=fail))
+    await fleet.until(lambda: bool(fleet.starts()), "the first attempt")
+    fleet.pause(frozen)
+    fleet.spawn()
+    await fleet.drained()
+    assert [(start.task, start.attempt) for start in fleet.starts()] == [(task, 1), (task, 2)]
+
+    fleet.resume(frozen)
+    await fleet.until(lambda: "lost its lease" in frozen.log.read_text(), "the loss to be noticed")
+    await fleet.stop()
+    stats = await fleet.stats()
+    assert (stats.ready, stats.delayed, stats.leased, stats.dead) == (0, 0, 0, 0)
+    assert len(fleet.starts()) == 2
+    await fleet.verify()
+
+
+@pytest.mark.parametrize(
+    ("failpoint", "attempts"),
+    [
+        ("worker.after_claim", [2]),
+        ("worker.before_run", [2]),
+        ("worker.after_run", [1, 2]),
+        ("worker.before_settle", [1, 2]),
+        ("worker.after_settle", [1]),
+    ],
+)
+async def test_a_worker_that_dies_between_two_steps_costs_the_attempt_it_interrupted(
+    fleet: Fleet, failpoint: str, attempts: list[int]
+):
+    dying = fleet.spawn(failpoints=f"{failpoint}=exit@1")
+    (task,) = await fleet.dispatch(work(seconds=0.01))
+    await fleet.until(lambda: not dying.alive, f"a worker to die at {failpoint}")
+    assert fleet.bury(dying) == 86
+    fleet.spawn()
+    await fleet.drained()
+    await fleet.stop()
+    await fleet.verify()
+    assert [(start.task, start.attempt) for start in fleet.starts()] == [(task, attempt) for attempt in attempts]
+
+
+@pytest.mark.parametrize(("failpoint", "enqueued"), [("dispatch.before_enqueue", 0), ("dispatch.after_enqueue", 1)])
+async def test_a_producer_that_dies_has_enqueued_what_the_broker_had_confirmed(
+    fleet: Fleet, failpoint: str, enqueued: int
+):
+    assert fleet.produce("work(0.01)", failpoints=f"{failpoint}=exit") == 86
+    assert (await fleet.stats()).ready == enqueued
+    fleet.spawn()
+    await fleet.drained()
+    assert len(fleet.starts()) == enqueued
+
+
+async def test_a_poisonous_task_ends_in_the_dead_letters_and_takes_no_neighbour_along(fleet: Fleet):
+    neighbours = await fleet.dispatch(*(neighbour(seconds=0.05) for _ in range(50)))
+    (deadly,) = await fleet.dispatch(poison())
+    neighbours += await fleet.dispatch(*(neighbour(seconds=0.05) for _ in range(50)))
+    for _ in range(2):
+        fleet.spawn()
+    await fleet.drained(respawn=True)
+    await fleet.stop()
+    history = await fleet.verify()
+    (dead,) = await fleet.dead()
+    assert (dead.id, dead.reason) == (deadly, "lease expired on the last attempt")
+    assert {event.task for event in history if isinstance(event, Ended) and event.how == "ok"} == set(neighbours)
