@@ -1,0 +1,151 @@
+"""Several worker processes under one parent: started again when they die, told what the parent is told, gone when it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_log = logging.getLogger("asynctasq.supervisor")
+
+CANNOT_WORK = 2
+"""The exit status of a worker that would end the same way again: usage or configuration."""
+
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restarts:
+    """When a worker that has died is started again.
+
+    Attributes:
+        first: seconds before the start that follows a quick death; doubled for each further one in a row.
+        most: the most seconds before a start.
+        steady: seconds that a worker must live for its death not to be a quick one.
+        loop: how many quick deaths in a row are reported as a crash loop.
+    """
+
+    first: float = 1.0
+    most: float = 30.0
+    steady: float = 10.0
+    loop: int = 5
+
+    def delay(self, quick_deaths: int) -> float:
+        """Seconds before the next start."""
+        return min(self.most, self.first * 2.0 ** min(quick_deaths - 1, 64)) if quick_deaths else 0.0
+
+
+class Supervisor:
+    """Keeps worker processes running.
+
+    SIGTERM and SIGINT are passed on to every worker each time they come, and from the first on none is started any more. SIGQUIT
+    is passed on too. Workers are in process groups of their own, so that Ctrl-C reaches them once and not twice.
+
+    Args:
+        command: what starts a worker; `--lifeline FD` is added to it (see `lifeline`).
+        processes: how many.
+        burst: a worker that ends by itself is done and not started again; one that was killed is.
+        restarts: when one that has died is started again.
+    """
+
+    def __init__(
+        self, command: Sequence[str], processes: int, *, burst: bool = False, restarts: Restarts | None = None
+    ) -> None:
+        self._command = command
+        self._processes = processes
+        self._burst = burst
+        self._restarts = restarts or Restarts()
+        self._running: dict[int, Process] = {}
+        self._received: list[signal.Signals] = []
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> int:
+        """Keep the workers running until they are told to stop or are done. Returns the worst of their last exit statuses.
+
+        A worker that was killed counts 128 and the signal's number, as in a shell. One that ends with status 2, usage or
+        configuration, stops all.
+        """
+        loop = asyncio.get_running_loop()
+        for number in _STOPS:
+            loop.add_signal_handler(number, self._stop, number)
+        loop.add_signal_handler(signal.SIGQUIT, self._tell, signal.SIGQUIT)
+        lifeline, held_open = os.pipe()
+        try:
+            async with asyncio.TaskGroup() as group:
+                kept = [group.create_task(self._keep(number, lifeline)) for number in range(1, self._processes + 1)]
+        finally:
+            os.close(lifeline)
+            os.close(held_open)
+            for number in (*_STOPS, signal.SIGQUIT):
+                loop.remove_signal_handler(number)
+        return max(task.result() for task in kept)
+
+    async def _keep(self, number: int, lifeline: int) -> int:
+        quick_deaths = 0
+        while True:
+            started = asyncio.get_running_loop().time()
+            status = await self._run_once(number, lifeline)
+            if self._stopping.is_set() and -status in _STOPS:
+                return 0  # told to stop before it could listen: it had not begun
+            if self._stopping.is_set() or (self._burst and status >= 0):
+                return _exit_status(status)
+            if status == CANNOT_WORK:
+                _log.error("worker %d cannot work as it is configured: all are stopped", number)
+                self._stop(signal.SIGTERM)
+                return status
+            lived = asyncio.get_running_loop().time() - started
+            quick_deaths = quick_deaths + 1 if lived < self._restarts.steady else 0
+            delay = self._restarts.delay(quick_deaths)
+            _log.warning("worker %d %s; started again in %g s", number, _told(status), delay)
+            if quick_deaths == self._restarts.loop:
+                _log.error(
+                    "worker %d died %d times in a row soon after its start: see its own log", number, quick_deaths
+                )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), delay)
+                return _exit_status(status)
+
+    async def _run_once(self, number: int, lifeline: int) -> int:
+        process = await asyncio.create_subprocess_exec(
+            *self._command, "--lifeline", str(lifeline), stdin=DEVNULL, pass_fds=(lifeline,), process_group=0
+        )
+        self._running[number] = process
+        _log.info("worker %d is process %d", number, process.pid)
+        for received in self._received:  # while this one was being started
+            _send(process, received)
+        try:
+            return await process.wait()
+        finally:
+            del self._running[number]
+
+    def _stop(self, number: signal.Signals) -> None:
+        self._received.append(number)
+        self._stopping.set()
+        self._tell(number)
+
+    def _tell(self, number: signal.Signals) -> None:
+        for process in self._running.values():
+            _send(process, number)
+
+
+def _send(process: Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has just ended
+        process.send_signal(number)
+
+
+def _exit_status(status: int) -> int:
+    return status if status >= 0 else 128 - status
+
+
+def _told(status: int) -> str:
+    if status >= 0:
+        return f"ended with exit status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"  # a real-time signal has no name
