@@ -1,8 +1,8 @@
 """How a worker process notices that its supervisor is gone, however it went: a pipe that ends.
 
-The supervisor holds the only writing end and never writes. The kernel closes it when the supervisor dies, of SIGKILL too, and
-every child reads the end of the file. (PR_SET_PDEATHSIG is Linux alone, follows the parent's thread and not its process, and is lost
-where the parent dies before the child has asked for it.)
+The supervisor holds the only writing end and never writes. The kernel closes it when the supervisor dies, of SIGKILL
+too, and every child reads the end of the file. (PR_SET_PDEATHSIG is Linux alone, follows the parent's thread and not
+its process, and is lost where the parent dies before the child has asked for it.)
 """
 
 from __future__ import annotations
