@@ -19,5 +19,5 @@ def describe(error: BaseException) -> str:
 
 
 def _is_ours(frame: TracebackType) -> bool:
-    module = frame.tb_frame.f_globals.get("__name__", "")
+    module = str(frame.tb_frame.f_globals.get("__name__", ""))
     return module.startswith(("asynctasq.app.", "asynctasq.adapters."))

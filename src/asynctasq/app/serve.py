@@ -159,10 +159,6 @@ def _queues(app: App, description: QueueDriver, asked: Sequence[str] | None) -> 
 
 def _announce(app: App, serving: Serving, worker: Worker) -> None:
     description = app.drivers.get(serving.driver)
-    mine, others = [], []
-    for function in app.registry:
-        driver = function.config(app.defaults).driver
-        (mine if app.drivers.get(driver) is description else others).append((function, driver))
     options = worker.options
     logger.info(
         "worker %s serves %s: queues %s; concurrency %d, lease %g s",
@@ -172,20 +168,16 @@ def _announce(app: App, serving: Serving, worker: Worker) -> None:
         options.concurrency,
         options.lease,
     )
-    served, unserved = set(options.queues), []
-    for function, _ in mine:
+    served = 0
+    for function in app.registry:
         config = function.config(app.defaults)
-        if config.queue in served:
-            logger.info("task %s (queue %s, %s)", function.name, config.queue, config.mode.value)
+        if app.drivers.get(config.driver) is not description:
+            how = config.driver if isinstance(config.driver, str) else "module:attribute"
+            logger.info("not served here: task %s, of another driver; `--driver %s` serves it", function.name, how)
+        elif config.queue not in options.queues:
+            logger.info("not served here: task %s, its queue %s is not in --queues", function.name, config.queue)
         else:
-            unserved.append(f"{function.name} (queue {config.queue})")
-    if unserved:
-        logger.info("not served here, their queues are not in --queues: %s", ", ".join(unserved))
-    for function, driver in others:
-        how = f"--driver {driver}" if isinstance(driver, str) else "--driver module:attribute of that instance"
-        logger.info("not served here: %s, of another driver; `asynctasq worker %s` serves it", function.name, how)
-    if not mine:
-        logger.warning("no task is registered for this driver: name the app, as in `asynctasq worker myapp.tasks`")
-
-
-__all__ = ["Serving", "build_worker", "serve"]
+            logger.info("task %s (queue %s, %s)", function.name, config.queue, config.mode.value)
+            served += 1
+    if not served:
+        logger.warning("no task is served here: name the app, as in `asynctasq worker myapp.tasks`")

@@ -124,8 +124,9 @@ class PendingTask:
         Raises:
             InvalidName: the name is outside the grammar.
         """
-        changed = self._changed()
+        changed = self._copy()
         changed._queue = check_queue_name(queue)
+        changed._used = False
         return changed
 
     def delay(self, seconds: float | timedelta) -> PendingTask:
@@ -134,8 +135,9 @@ class PendingTask:
         Raises:
             ConfigurationError: not a number of seconds, or negative.
         """
-        changed = self._changed()
+        changed = self._copy()
         changed._delay = _seconds("delay", seconds)
+        changed._used = False
         return changed
 
     def retry_after(self, seconds: float | timedelta) -> PendingTask:
@@ -144,8 +146,9 @@ class PendingTask:
         Raises:
             ConfigurationError: not a number of seconds, or negative.
         """
-        changed = self._changed()
+        changed = self._copy()
         changed._retry_delay = _seconds("retry_after", seconds)
+        changed._used = False
         return changed
 
     async def dispatch(self) -> str:
@@ -183,11 +186,10 @@ class PendingTask:
             retry_delay=self._retry_delay,
         )
 
-    def _changed(self) -> PendingTask:
+    def _copy(self) -> PendingTask:
+        """A copy that counts as used, as this one does from now on, until its change has been checked."""
         self._used = True
-        changed = copy.copy(self)
-        changed._used = False
-        return changed
+        return copy.copy(self)
 
     def __await__(self) -> NoReturn:
         self._used = True

@@ -85,14 +85,10 @@ def task(
         options["driver"] = driver
 
     def decorate(fn: Callable[P, R]) -> TaskFunction[P, R]:
+        mode = ExecutionMode.of(is_async=_is_async(fn), process=process)
         named = name is not _DEFAULT
-        function = TaskFunction(
-            fn,
-            name=_checked_name(name) if named else task_name(fn),
-            named=named,
-            options=options,
-            mode=ExecutionMode.of(is_async=_is_async(fn), process=process),
-        )
+        called = _checked_name(name) if named else task_name(fn)
+        function = TaskFunction(fn, name=called, named=named, options=options, mode=mode)
         REGISTRY.add(function)
         return function
 

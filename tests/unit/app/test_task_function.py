@@ -110,8 +110,10 @@ def test_a_delay_that_is_no_number_of_seconds_is_refused(seconds: object) -> Non
 
 
 def test_a_bad_queue_name_is_refused_at_decoration_and_in_the_chain() -> None:
+    def function() -> None: ...
+
     with pytest.raises(InvalidName, match="'no spaces'"):
-        task(queue="no spaces")(lambda: None)
+        task(queue="no spaces")(function)
     with pytest.raises(InvalidName, match="'no spaces'"):
         plain(1).on_queue("no spaces")
 
@@ -227,7 +229,9 @@ def test_registering_a_name_again_replaces_with_a_warning_that_shows_both_places
     registry.add(first)
     registry.add(make({}))  # the same place, as after a reload: nothing to say
     second = TaskFunction(again, name="m:twice", named=False, options={}, mode=ExecutionMode.SYNC)
-    with pytest.warns(RuntimeWarning, match=r"test_task_function.py:\d+ replaces the one at .*test_task_function.py:\d+"):
+    with pytest.warns(
+        RuntimeWarning, match=r"test_task_function.py:\d+ replaces the one at .*test_task_function.py:\d+"
+    ):
         registry.add(second)
     assert registry.find("m:twice") is second
 
