@@ -5,7 +5,7 @@ The arguments are a body of their own inside, so that a worker can say which tas
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -69,13 +69,13 @@ class Codec:
             SerializationError: an argument would not arrive as it is; the message names it.
             PayloadTooLarge: the body has more bytes than the smaller limit.
         """
-        args, kwargs, queue = task.args, task.kwargs, task.config.queue
+        args, kwargs, queue = list(task.args), dict(task.kwargs), task.config.queue
         if parameters is not None and not parameters.plain:
             args, kwargs = parameters.lower(task.name, args, kwargs)
         overrides = {} if task.retry_delay is None else {RETRY_DELAY: task.retry_delay}
         dumps = self._serializer.dumps
         try:
-            arguments = dumps([list(args), dict(kwargs)], id=id, queue=queue)
+            arguments = dumps([args, kwargs], id=id, queue=queue)
         except SerializationError as error:
             self._blame(task, parameters, args, kwargs, id=id)
             raise SerializationError(f"the arguments of task {task.name!r} together: {error}") from error
@@ -97,15 +97,11 @@ class Codec:
         """
         if len(message.body) > self._max_body:
             raise UndecodableTask(f"the body has {len(message.body):,} bytes, over the limit of {self._max_body:,}")
-        match self._serializer.loads(message.body, id=message.id, queue=message.queue):
-            case [str(name), dict(overrides), bytes(arguments)]:
-                return Header(
-                    name=name,
-                    retry_delay=_retry_delay(cast("dict[object, object]", overrides)) if overrides else None,
-                    arguments=arguments,
-                )
-            case _:
-                raise UndecodableTask("the body is not [name, overrides, arguments]")
+        body: Any = self._serializer.loads(message.body, id=message.id, queue=message.queue)
+        if not _is_list_of(body, str, dict, bytes):
+            raise UndecodableTask("the body is not [name, overrides, arguments]")
+        name, overrides, arguments = body
+        return Header(name=name, retry_delay=_retry_delay(overrides) if overrides else None, arguments=arguments)
 
     def arguments(
         self, header: Header, message: Message, parameters: Parameters | None
@@ -116,12 +112,10 @@ class Codec:
             UnknownFrame: they were written by a later version.
             UndecodableTask: they are malformed, or no longer fit the task's annotations; the message names which.
         """
-        match self._serializer.loads(header.arguments, id=message.id, queue=message.queue):
-            case [list(args), dict(kwargs)] if all(isinstance(key, str) for key in cast("dict[Any, Any]", kwargs)):
-                pass
-            case _:
-                raise UndecodableTask(f"the arguments of task {header.name!r} are not [args, kwargs]")
-        args, kwargs = cast("list[Any]", args), cast("dict[str, Any]", kwargs)
+        pair: Any = self._serializer.loads(header.arguments, id=message.id, queue=message.queue)
+        if not _is_list_of(pair, list, dict) or not all(type(key) is str for key in pair[1]):
+            raise UndecodableTask(f"the arguments of task {header.name!r} are not [args, kwargs]")
+        args, kwargs = pair
         if parameters is None or parameters.plain:
             return args, kwargs
         return parameters.lift(header.name, args, kwargs)
@@ -130,7 +124,7 @@ class Codec:
         self,
         task: Task,
         parameters: Parameters | None,
-        args: tuple[object, ...] | list[object],
+        args: Sequence[object],
         kwargs: Mapping[str, object],
         *,
         id: str,
@@ -142,6 +136,10 @@ class Codec:
                 self._serializer.dumps([[value]], id=id, queue=task.config.queue)
             except SerializationError as error:
                 raise SerializationError(f"argument {name!r} of task {task.name!r}: {error}") from error
+
+
+def _is_list_of(value: object, *kinds: type) -> bool:
+    return isinstance(value, list) and tuple(map(type, cast("list[object]", value))) == kinds
 
 
 def _retry_delay(overrides: Mapping[object, object]) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgpack
 
@@ -80,25 +80,24 @@ def _pack(value: object) -> bytes:
 def _refuse_lookalikes(value: object) -> None:
     pending = [value]
     while pending:
-        item: Any = pending.pop()
-        kind: type = type(item)
-        if kind is list:
+        item = pending.pop()
+        if type(item) is list:
             pending += item
-        elif kind is dict:
+        elif type(item) is dict:
             pending += item
             pending += item.values()
-        elif kind in _LOOKALIKES:
+        elif type(item) in _LOOKALIKES:
             types.refuse(item)
 
 
-def _default(value: Any) -> msgpack.ExtType:
-    kind: type = type(value)
+def _default(value: object) -> msgpack.ExtType:
+    kind = type(value)
     if scalar := types.ENCODERS.get(kind):
         code, encode = scalar
         return msgpack.ExtType(code, encode(value))
     if array := types.ARRAY_ENCODERS.get(kind):
-        code, items = array
-        return msgpack.ExtType(code, _pack(items(value)))
+        code, as_list = array
+        return msgpack.ExtType(code, _pack(as_list(value)))
     types.refuse(value)
 
 
@@ -115,10 +114,10 @@ def _ext(code: int, payload: bytes) -> object:
     if decode := types.DECODERS.get(code):
         return decode(payload)
     if build := types.ARRAY_DECODERS.get(code):
-        items = _unpack(payload)
-        if type(items) is list:
-            return build(cast("list[Any]", items))
-        raise ValueError("a container's payload is not an array")
+        items: Any = _unpack(payload)
+        if type(items) is not list:
+            raise ValueError("a container's payload is not an array")
+        return build(items)
     raise ValueError(f"unknown type code {code}")
 
 

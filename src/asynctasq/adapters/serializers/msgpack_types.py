@@ -172,7 +172,7 @@ def _model_ref_out(value: ModelRef) -> list[object]:
 def _model_ref_in(items: list[Any]) -> ModelRef:
     orm, label, pk, alias = items
     if not (isinstance(orm, str) and isinstance(label, str) and isinstance(alias, str | None)):
-        raise ValueError("a reference whose ORM, label or alias is not text")
+        raise TypeError("a reference whose ORM, label or alias is not text")
     return ModelRef(orm=orm, label=label, pk=pk, alias=alias)
 
 
@@ -184,7 +184,7 @@ ARRAY_ENCODERS: Final[Mapping[type, tuple[int, Callable[[Any], list[Any]]]]] = {
 }
 """Type to Ext code, and what gives the array that stands for a value."""
 
-ARRAY_DECODERS: Final[Mapping[int, Callable[[list[Any]], object]]] = {1: tuple, 2: set, 3: frozenset, 4: _model_ref_in}
+ARRAY_DECODERS: Final[Mapping[int, Callable[[Any], object]]] = {1: tuple, 2: set, 3: frozenset, 4: _model_ref_in}
 """Ext code to what builds the value from its array."""
 
 ENCODERS: Final[Mapping[type, tuple[int, Callable[[Any], bytes]]]] = {
@@ -225,7 +225,7 @@ def refuse(value: object) -> NoReturn:
     raise SerializationError(f"a value of type {_name(type(value))} would not arrive as it is: {_instead(value)}")
 
 
-def _instead(value: object) -> str:
+def _instead(value: object) -> str:  # noqa: PLR0911 one sentence per kind of value
     kind = type(value)
     if isinstance(value, enum.Enum):
         return "annotate the parameter with its class, imported at run time, or pass its value"
