@@ -1,0 +1,41 @@
+"""The command line. A command imports what it needs when it runs, so that `--help` and a wrong command answer at once."""
+
+import click
+
+from asynctasq import __version__
+from asynctasq.app.cli.config import config
+from asynctasq.app.cli.dead import dead
+from asynctasq.app.cli.exits import Commands
+from asynctasq.app.cli.stats import stats
+from asynctasq.app.cli.worker import worker
+
+__all__ = ["main"]
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="asynctasq")
+def main() -> None:
+    r"""Run and look after background tasks.
+
+    \b
+    asynctasq worker               run the tasks found in this folder
+    asynctasq worker shop.tasks    run the tasks that a module makes
+    asynctasq stats                how the queues stand
+    asynctasq dead list            what has failed for good
+    asynctasq config show          every setting and where it comes from
+
+    Settings come from the command line, asynctasq.init(), ASYNCTASQ_... variables, .env and [tool.asynctasq] in
+    pyproject.toml, in this order.
+
+    \b
+    Exit codes:
+      0    done, or stopped in good order
+      1    failed
+      2    wrong usage or configuration
+      3    the broker cannot be reached
+      130  interrupted before it was done
+    """
+
+
+for command in (worker, stats, dead, config):
+    main.add_command(command)

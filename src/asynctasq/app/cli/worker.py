@@ -1,0 +1,145 @@
+"""`asynctasq worker`: run tasks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from asynctasq.app.cli.opening import open_app
+from asynctasq.app.lifeline import watch
+
+if TYPE_CHECKING:
+    from asynctasq.app.logs import Format, Level
+
+
+@click.command()
+@click.argument("app", required=False)
+@click.option(
+    "--queues", metavar="A,B", help="The queues to serve, the most urgent first.  [default: those of the tasks]"
+)
+@click.option("--concurrency", metavar="N", type=int, help="Tasks that run at the same time.  [default: 100]")
+@click.option("--threads", metavar="N", type=int, help="How many of them may be plain functions.  [default: 32]")
+@click.option("--driver", metavar="NAME|URL|MODULE:ATTR", help="The driver, if not the app's own.")
+@click.option("--processes", metavar="N", type=int, help="Worker processes, started again when they die.  [default: 1]")
+@click.option("--burst", is_flag=True, help="Run what is ready, then exit.")
+@click.option(
+    "--lease", metavar="SECONDS", type=float, help="How soon the tasks of a dead worker are taken over.  [default: 30]"
+)
+@click.option(
+    "--shutdown-grace", metavar="SECONDS", type=float, help="For running tasks, when told to stop.  [default: 30]"
+)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error", "critical"]), help="[default: info]"
+)
+@click.option(
+    "--log-format", type=click.Choice(["auto", "text", "json"]), help="auto: text on a terminal.  [default: auto]"
+)
+@click.option("--lifeline", type=int, hidden=True, help="The pipe that ends with the supervisor.")
+@click.pass_context
+def worker(
+    ctx: click.Context,
+    app: str | None,
+    *,
+    queues: str | None,
+    concurrency: int | None,
+    threads: int | None,
+    driver: str | None,
+    processes: int | None,
+    burst: bool,
+    lease: float | None,
+    shutdown_grace: float | None,
+    log_level: Level | None,
+    log_format: Format | None,
+    lifeline: int | None,
+) -> None:
+    r"""Run tasks until told to stop.
+
+    APP is the module that makes them, such as shop.tasks; a module:attribute that is an app; or a file. Without it, the
+    settings app and imports say what to import; without those, the files below this folder that make tasks are found (by
+    reading, not by running them), imported, and listed.
+
+    \b
+    asynctasq worker
+    asynctasq worker shop.tasks --queues urgent,default --concurrency 200
+    asynctasq worker shop.tasks --processes 4
+    asynctasq worker shop/jobs.py --burst --driver sqlite:///queue.db
+
+    \b
+    Signals:
+      TERM, INT  take no more tasks, let running ones finish within the grace; then cancel and give them back
+      again      stop now
+      QUIT       show what is running
+
+    \b
+    Exit codes: 0 stopped in good order or drained, 1 failed, 2 wrong usage or configuration, 3 the broker
+    cannot be reached, 130 interrupted before it was done. With --processes, the worst of the workers'.
+    """
+    from asynctasq.app import logs
+    from asynctasq.app.settings import load_settings
+
+    logs.configure(log_level or "info", log_format or "auto")  # what loading the settings has to say
+    asked = {
+        "worker": {
+            "queues": queues,
+            "concurrency": concurrency,
+            "threads": threads,
+            "processes": processes,
+            "lease": lease,
+            "shutdown_grace": shutdown_grace,
+        },
+        "log": {"level": log_level, "format": log_format},
+    }
+    settings = load_settings(cli=asked).settings
+    logs.configure(settings.log.level, settings.log.format)
+    if lifeline is not None:
+        watch(lifeline, grace=settings.worker.shutdown_grace)
+    if not (app or settings.app or settings.imports):
+        from asynctasq.app.discovery import discover
+
+        discover(Path.cwd())
+    opened = open_app(app, settings)  # whose own init() may have said more; the command line still wins
+    logs.configure(log_level or opened.settings.log.level, log_format or opened.settings.log.format)
+    count = processes or opened.settings.worker.processes
+    if count > 1:
+        ctx.exit(_supervise(ctx, count, burst=burst))
+    from asynctasq.app.serve import Serving, serve
+
+    serving = Serving(
+        driver=driver,
+        queues=settings.worker.queues if queues else None,
+        concurrency=concurrency,
+        threads=threads,
+        lease=lease,
+        shutdown_grace=shutdown_grace,
+        burst=burst,
+    )
+    ctx.exit(serve(opened, serving))
+
+
+def _supervise(ctx: click.Context, processes: int, *, burst: bool) -> int:
+    import asyncio
+
+    from asynctasq.app.supervisor import Supervisor
+
+    command = [sys.executable, "-m", "asynctasq", "worker", *_given(ctx), "--processes", "1"]
+    return asyncio.run(Supervisor(command, processes, burst=burst).run())
+
+
+def _given(ctx: click.Context) -> list[str]:
+    """This command line again, but for the number of processes."""
+    words: list[str] = []
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        if name == "processes" or ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        if isinstance(parameter, click.Argument):
+            words.append(ctx.params[name])
+        elif ctx.params[name] is True:
+            words.append(parameter.opts[0])
+        else:
+            words += [parameter.opts[0], f"{ctx.params[name]}"]
+    return words
