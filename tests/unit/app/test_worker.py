@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 import pytest
+from tests.virtual_time import now, run_virtually
 
 from asynctasq.app.bootstrap import App
 from asynctasq.app.context import CURRENT, current_task
@@ -24,7 +26,6 @@ from asynctasq.domain.task import ExecutionMode
 from asynctasq.drivers.memory_driver import MemoryDriver
 from asynctasq.ports.driver import DeadMessage
 from asynctasq.testing.faults import FaultyDriver
-from tests.virtual_time import now, run_virtually
 
 
 class Bench:
@@ -47,6 +48,7 @@ class Bench:
         return made
 
     async def dispatch(self, pending: Any) -> str:
+        await self.memory.connect()
         return await self.app.dispatch(pending)
 
     def worker(self, **serving: Any) -> Worker:
@@ -128,7 +130,7 @@ def test_a_failing_task_runs_max_attempts_times_with_its_delay_in_between(max_at
         async with bench.working():
             await asyncio.sleep(1_000)
         assert len(started) == runs
-        gaps = [later - earlier for earlier, later in zip(started, started[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(started)]
         assert gaps == pytest.approx([60] * (runs - 1), abs=0.1)
         (dead,) = await bench.dead()
         assert dead.attempts == runs
@@ -153,9 +155,7 @@ async def test_retry_after_overrides_the_delay_of_one_dispatch() -> None:
     await bench.dispatch(function().retry_after(5))
     async with bench.working():
         await asyncio.sleep(100)
-    assert [later - earlier for earlier, later in zip(started, started[1:], strict=False)] == pytest.approx(
-        [5, 5], abs=0.1
-    )
+    assert [later - earlier for earlier, later in itertools.pairwise(started)] == pytest.approx([5, 5], abs=0.1)
 
 
 @virtual
@@ -264,7 +264,6 @@ async def test_an_undecodable_body_is_a_dead_letter_with_the_reason_and_its_neig
         ran.append(x)
 
     function = bench.task(note)
-    await bench.memory.connect()
     await bench.dispatch(function(1))
     for n, body in enumerate([b"", b"\xff\xff", b"\x01\x93", b"\x01" + b"\x91" * 5000]):
         await bench.memory.enqueue([Message(id=f"bad{n}", queue="default", body=body)])
@@ -438,7 +437,6 @@ async def test_a_crash_on_the_last_attempt_is_seen_by_the_next_claim_and_nothing
         ran.append(1)
 
     await bench.dispatch(bench.task(work, max_attempts=1)())
-    await bench.memory.connect()
     await bench.memory.claim(["default"], limit=1, lease=1, wait=0, worker="dies")
     await asyncio.sleep(2)
     await bench.drain()
@@ -464,7 +462,6 @@ async def test_a_claim_that_outlived_two_workers_runs_alone() -> None:
     function = bench.task(work)
     for n in range(5):
         await bench.dispatch(function(n))
-    await bench.memory.connect()
     for _ in range(2):
         await bench.memory.claim(["default"], limit=5, lease=1, wait=0, worker="dies")
         await asyncio.sleep(2)
