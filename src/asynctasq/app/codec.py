@@ -130,12 +130,14 @@ class Codec:
         id: str,
     ) -> None:
         """Find the argument that cannot be encoded, by encoding each alone, as deep as it was."""
-        named = [(parameters.name(at) if parameters else str(at), value) for at, value in enumerate(args)]
-        for name, value in [*named, *kwargs.items()]:
+        for place, value in [*enumerate(args), *kwargs.items()]:
             try:
                 self._serializer.dumps([[value]], id=id, queue=task.config.queue)
             except SerializationError as error:
-                raise SerializationError(f"argument {name!r} of task {task.name!r}: {error}") from error
+                name = parameters.name(place) if parameters else f"#{place}" if isinstance(place, int) else place
+                trouble = parameters.trouble(place) if parameters else None
+                unusable = f" (its annotation cannot be used: {trouble})" if trouble else ""
+                raise SerializationError(f"argument {name!r} of task {task.name!r}: {error}{unusable}") from error
 
 
 def _is_list_of(value: object, *kinds: type) -> bool:

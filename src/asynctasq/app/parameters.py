@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, Optional, get_type_hints
@@ -36,14 +36,24 @@ class Parameters:
     @cached_property
     def plain(self) -> bool:
         """Whether every argument travels as it is: no annotation holds a class that must be rebuilt."""
-        return not self._lifts
+        return not self._annotated.lifts
 
-    def name(self, position: int) -> str:
-        """What an error calls the argument at a position (0-based): the parameter's name, `rest[0]` within `*rest`."""
-        positional, rest = self._layout.positional, self._layout.rest
-        if position < len(positional):
-            return positional[position]
-        return f"{rest}[{position - len(positional)}]" if rest else f"#{position}"
+    def name(self, place: int | str) -> str:
+        """What an error calls an argument: its parameter's name, or `rest[0]` within `*rest`.
+
+        Args:
+            place: a position (0-based), or a keyword.
+        """
+        if isinstance(place, str):
+            return place
+        owner, within = self._owner(place), place - len(self._layout.positional)
+        if owner is None:
+            return f"#{place}"
+        return owner if within < 0 else f"{owner}[{within}]"
+
+    def trouble(self, place: int | str) -> str | None:
+        """Why the annotation of an argument counts as absent; None if it does not."""
+        return self._annotated.troubles.get(self._owner(place))
 
     def lower(
         self, task: str, args: Sequence[object], kwargs: Mapping[str, object]
@@ -104,16 +114,20 @@ class Parameters:
     def _each(
         self, step: Callable[[str, object, Lift], object], args: Sequence[object], kwargs: Mapping[str, object]
     ) -> tuple[list[object], dict[str, object]]:
-        layout, lifts = self._layout, self._lifts
-        positional, keywords = list(args), dict(kwargs)
+        lifts, positional, keywords = self._annotated.lifts, list(args), dict(kwargs)
         for at, value in enumerate(positional):
-            owner = layout.positional[at] if at < len(layout.positional) else layout.rest
-            if lift := lifts.get(owner):
+            if lift := lifts.get(self._owner(at)):
                 positional[at] = step(self.name(at), value, lift)
         for key, value in keywords.items():
-            if lift := lifts.get(key if key in layout.keywords else layout.extra):
+            if lift := lifts.get(self._owner(key)):
                 keywords[key] = step(key, value, lift)
         return positional, keywords
+
+    def _owner(self, place: int | str) -> str | None:
+        layout = self._layout
+        if isinstance(place, str):
+            return place if place in layout.keywords else layout.extra
+        return layout.positional[place] if place < len(layout.positional) else layout.rest
 
     @cached_property
     def _layout(self) -> _Layout:
@@ -135,21 +149,21 @@ class Parameters:
         )
 
     @cached_property
-    def _lifts(self) -> Mapping[str | None, Lift]:
+    def _annotated(self) -> _Annotated:
         function = inspect.unwrap(self._function)
-        lifts: dict[str | None, Lift] = {}
+        annotated = _Annotated()
         for name, written in _annotations(function).items():
             try:
                 annotation = _resolve(written, function)
-                if name == "return" or not needs_rebuilding(annotation):
-                    continue
-                # "= None" says that None may be passed, even where the annotation forgets to.
-                lifts[name] = lifter(Optional[annotation] if name in self._layout.may_be_none else annotation)  # noqa: UP045
-            except Exception:
+                if name != "return" and needs_rebuilding(annotation):
+                    # "= None" says that None may be passed, even where the annotation forgets to.
+                    wanted = Optional[annotation] if name in self._layout.may_be_none else annotation  # noqa: UP045
+                    annotated.lifts[name] = lifter(wanted)
+            except Exception as error:
                 # Imported for type checkers only, local to a function, or nothing that pydantic can build: then there is
                 # nothing to rebuild from, and the serializer refuses what would have needed it.
-                continue
-        return lifts
+                annotated.troubles[name] = why(error)
+        return annotated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +173,12 @@ class _Layout:
     rest: str | None = None
     extra: str | None = None
     may_be_none: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Annotated:
+    lifts: dict[str | None, Lift] = field(default_factory=dict[str | None, Lift])
+    troubles: dict[str | None, str] = field(default_factory=dict[str | None, str])
 
 
 def _annotations(function: Callable[..., Any]) -> Mapping[str, Any]:

@@ -16,15 +16,15 @@ from typing import (
     Any,
     Final,
     NewType,
+    TypeGuard,
     cast,
     get_args,
     get_origin,
     get_type_hints,
-    is_typeddict,
 )
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pydantic import BaseModel, ValidationError
 
 _SEQUENCES: Final[frozenset[Any]] = frozenset({list, tuple})
 _HASHED: Final[frozenset[Any]] = frozenset({dict, set, frozenset})
@@ -89,9 +89,7 @@ def same(one: Any, other: Any) -> bool:  # noqa: PLR0911 one return per kind of 
 
 def why(error: Exception) -> str:
     """What is wrong with a value, without the value: errors end up in logs and dead letters."""
-    from pydantic import ValidationError
-
-    if not isinstance(error, ValidationError):
+    if not _is_of_pydantic(error):
         return f"{type(error).__name__}: {error}"
     problems = error.errors(include_url=False, include_input=False, include_context=False)[:3]
     return "; ".join(": ".join([*map(str, problem["loc"]), problem["msg"]]) for problem in problems)
@@ -111,7 +109,7 @@ def _occurs(annotation: Any, seen: set[int]) -> bool:
 
 
 def _parts(annotation: Any) -> Sequence[Any]:
-    if is_typeddict(annotation):
+    if hasattr(annotation, "__required_keys__"):  # a typed dict, also of typing_extensions
         return list(get_type_hints(annotation).values())
     if isinstance(annotation, NewType):
         return [cast("Any", annotation.__supertype__)]
@@ -125,6 +123,11 @@ def _parts(annotation: Any) -> Sequence[Any]:
 
 def _is_named_tuple(kind: type[Any]) -> bool:
     return issubclass(kind, tuple) and hasattr(cast("type[Any]", kind), "_fields")
+
+
+def _is_of_pydantic(error: Exception) -> TypeGuard[ValidationError]:
+    pydantic = sys.modules.get("pydantic_core")
+    return pydantic is not None and isinstance(error, pydantic.ValidationError)
 
 
 def _is_model(kind: type[Any]) -> bool:
