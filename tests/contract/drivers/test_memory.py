@@ -1,11 +1,22 @@
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
 
 import pytest
 import pytest_asyncio
 
 from asynctasq.adapters.drivers.memory import MemoryDriver
 from asynctasq.testing.contract.driver import DriverContract, Harness
+from asynctasq.testing.contract.stateful import against_the_model
 from asynctasq.testing.memory import MemoryHarness
+
+
+@contextmanager
+def broker() -> Generator[tuple[MemoryDriver, MemoryHarness], None, None]:
+    harness = MemoryHarness()
+    yield MemoryDriver(clock=harness.clock), harness
+
+
+TestMemoryDriverAgainstTheModel = pytest.mark.timeout(300)(against_the_model(broker))
 
 
 class TestMemoryDriver(DriverContract):

@@ -1,0 +1,303 @@
+"""Any driver, step by step beside a plain model: Hypothesis makes up the steps, and shrinks those that tell them apart.
+
+    @contextmanager
+    def broker():
+        harness = MemoryHarness()
+        yield MemoryDriver(clock=harness.clock), harness
+
+    TestMemoryDriverIsTheModel = against_the_model(broker)
+
+The model is dicts and a clock that stands still between two steps, and shares no code with any driver. It follows a driver in
+what it leaves open (which due messages a claim takes) and predicts everything else. The harness must be able to shift
+time, or a run would take days.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import unittest
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    rule,
+)
+
+from asynctasq.domain.message import Claim, Message
+from asynctasq.domain.verdict import ACK, Ack, DeadLetter, Release, Retry, Settlement, Verdict
+from asynctasq.ports.driver import DeadLetters, EnqueueStatus, ExtendStatus, Purgeable, QueueDriver, SettleStatus
+from asynctasq.testing.contract.driver.steps import Harness, message, new_queue, take
+
+Broker = Callable[[], AbstractContextManager[tuple[QueueDriver, Harness]]]
+
+
+def against_the_model(broker: Broker) -> type[unittest.TestCase]:
+    """A test case that compares a driver with the model. How many examples of how many steps: Hypothesis' profile says.
+
+    Args:
+        broker: gives an unconnected driver of an empty broker, and its harness; called for every example.
+    """
+
+    class Machine(_Machine):
+        open_broker = staticmethod(broker)
+
+    case = Machine.TestCase
+    case.settings = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    return case
+
+
+@dataclass
+class _Row:
+    """What the model knows of one message that is alive."""
+
+    queue: str
+    body: bytes
+    due: int
+    attempts: int = 0
+    expiries: int = 0
+    receipt: str | None = None
+    errors: list[str] = field(default_factory=list[str])
+
+
+@dataclass
+class _Grave:
+    """What the model knows of one dead letter."""
+
+    queue: str
+    body: bytes
+    reason: str
+    attempts: int
+    errors: list[str]
+
+
+@dataclass
+class _Model:
+    """What a broker should be holding. Time is counted in whole units of the harness, and passes only when told to."""
+
+    now: int = 0
+    live: dict[str, _Row] = field(default_factory=dict[str, _Row])
+    dead: dict[str, _Grave] = field(default_factory=dict[str, _Grave])
+
+    def due(self, queue: str) -> set[str]:
+        return {id for id, row in self.live.items() if row.queue == queue and row.due <= self.now}
+
+    def holder_of(self, receipt: str) -> str | None:
+        return next((id for id, row in self.live.items() if row.receipt == receipt), None)
+
+    def take(self, id: str, receipt: str, lease: int) -> _Row:
+        row = self.live[id]
+        row.expiries += row.receipt is not None
+        row.attempts += 1
+        row.receipt, row.due = receipt, self.now + lease
+        return row
+
+    def settle(self, receipt: str, verdict: Verdict, unit: float) -> SettleStatus:
+        id = self.holder_of(receipt)
+        if id is None:
+            return SettleStatus.LOST
+        row = self.live[id]
+        row.receipt = None
+        match verdict:
+            case Ack():
+                del self.live[id]
+            case DeadLetter():
+                del self.live[id]
+                self.dead[id] = _Grave(row.queue, row.body, verdict.reason, row.attempts, row.errors)
+            case Retry():
+                row.due = self.now + round(verdict.delay / unit)
+                row.errors.append(verdict.error)
+            case Release():
+                row.due = self.now + round(verdict.delay / unit)
+                row.attempts -= 1
+        return SettleStatus.DONE
+
+
+_PREDICTED = ("fencing", "idempotent_enqueue", "refunds_release", "exact_stats")
+
+_queues = st.sampled_from((0, 1))
+_units = st.sampled_from((0, 0, 1, 3))
+_leases = st.sampled_from((1, 1, 4))
+_verdicts = st.sampled_from((Ack, Retry, Release, DeadLetter))
+
+
+def _receipt(held: tuple[Claim, type[Verdict], int]) -> str:
+    return held[0].receipt
+
+
+class _Machine(RuleBasedStateMachine):
+    open_broker: Broker
+
+    messages: Bundle[Message] = Bundle("messages")
+    claims: Bundle[Claim] = Bundle("claims")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = _Model()
+        self.names = (new_queue(), new_queue())
+        self.serial = itertools.count(1)
+        self.loop = asyncio.Runner()
+        self.broker = self.open_broker()
+        self.driver, self.harness = self.broker.__enter__()
+        self.loop.run(self.driver.connect())
+        weak = [name for name in _PREDICTED if not getattr(self.driver.capabilities, name)]
+        assert not weak, f"the model cannot predict a driver that does not declare {', '.join(weak)}"
+
+    def teardown(self) -> None:
+        self.loop.run(self.driver.close())
+        self.loop.close()
+        self.broker.__exit__(None, None, None)
+
+    @rule(target=messages, places=st.lists(st.tuples(_queues, _units), min_size=1, max_size=4))
+    def enqueue(self, places: Sequence[tuple[int, int]]) -> MultipleResults[Message]:
+        """Messages that are new."""
+        batch = [
+            message(self.names[queue], str(next(self.serial)).encode(), delay=delay * self.harness.unit)
+            for queue, delay in places
+        ]
+        self.expect_enqueued(batch)
+        return multiple(*batch)
+
+    @rule(again=messages, queue=_queues, delay=_units)
+    def enqueue_the_same_id(self, again: Message, queue: int, delay: int) -> None:
+        """An id that has been used: alive, dead or gone."""
+        body = str(next(self.serial)).encode()
+        self.expect_enqueued([message(self.names[queue], body, id=again.id, delay=delay * self.harness.unit)] * 2)
+
+    def expect_enqueued(self, batch: Sequence[Message]) -> None:
+        expected: list[EnqueueStatus] = []
+        for sent in batch:
+            if sent.id in self.model.live or sent.id in self.model.dead:
+                expected.append(EnqueueStatus.DUPLICATE)
+                continue
+            expected.append(EnqueueStatus.CREATED)
+            due = self.model.now + round(sent.delay / self.harness.unit)
+            self.model.live[sent.id] = _Row(sent.queue, sent.body, due)
+        answers = self.loop.run(self.driver.enqueue(batch))
+        assert [(a.status, a.id) for a in answers] == [(e, m.id) for e, m in zip(expected, batch, strict=True)]
+
+    @rule(target=claims, order=st.permutations((0, 1)), limit=st.integers(1, 4), lease=_leases)
+    def claim(self, order: Sequence[int], limit: int, lease: int) -> MultipleResults[Claim]:
+        """Both queues, in either order."""
+        first, second = (self.names[queue] for queue in order)
+        due_first, due_second = self.model.due(first), self.model.due(second)
+        claims = self.loop.run(take(self.driver, first, second, limit=limit, lease=lease * self.harness.unit))
+        taken = [{c.message.id for c in claims if c.message.queue == name} for name in (first, second)]
+        assert taken[0] <= due_first
+        assert taken[1] <= due_second
+        assert len(taken[0]) == min(limit, len(due_first))
+        assert len(taken[1]) == min(limit - len(taken[0]), len(due_second))
+        assert len(claims) == len(taken[0]) + len(taken[1]), "a message was claimed twice"
+        for claim in claims:
+            row = self.model.take(claim.message.id, claim.receipt, lease)
+            assert (claim.message.body, claim.attempt, claim.expiries) == (row.body, row.attempts, row.expiries)
+        return multiple(*claims)
+
+    @rule(held=st.lists(claims, min_size=1, max_size=3), lease=_leases)
+    def extend(self, held: Sequence[Claim], lease: int) -> None:
+        """Receipts that may be stale by now."""
+        expected: list[ExtendStatus] = []
+        for claim in held:
+            id = self.model.holder_of(claim.receipt)
+            expected.append(ExtendStatus.LOST if id is None else ExtendStatus.KEPT)
+            if id is not None:
+                self.model.live[id].due = self.model.now + lease
+        answers = self.loop.run(self.driver.extend(held, lease=lease * self.harness.unit))
+        assert [answer.status for answer in answers] == expected
+
+    @rule(held=st.lists(st.tuples(claims, _verdicts, _units), min_size=1, max_size=3, unique_by=_receipt))
+    def settle(self, held: Sequence[tuple[Claim, type[Verdict], int]]) -> None:
+        """Receipts that may be stale by now, every verdict."""
+        unit = self.harness.unit
+        batch = [Settlement(claim=claim, verdict=self.verdict(kind, delay * unit)) for claim, kind, delay in held]
+        expected = [self.model.settle(s.claim.receipt, s.verdict, unit) for s in batch]
+        answers = self.loop.run(self.driver.settle(batch))
+        assert [answer.status for answer in answers] == expected
+
+    def verdict(self, kind: type[Verdict], delay: float) -> Verdict:
+        text = str(next(self.serial))
+        if kind is Retry:
+            return Retry(delay=delay, error=text)
+        if kind is Release:
+            return Release(delay=delay)
+        return DeadLetter(reason=text, error=text) if kind is DeadLetter else ACK
+
+    @rule(units=st.sampled_from((1, 1, 2, 4)))
+    def age(self, units: int) -> None:
+        """Delays and leases end."""
+        self.model.now += units
+        self.loop.run(self.harness.age(units * self.harness.unit))
+
+    @rule(queue=_queues)
+    def purge(self, queue: int) -> None:
+        """Everything but the dead."""
+        if isinstance(self.driver, Purgeable):
+            purged = [id for id, row in self.model.live.items() if row.queue == self.names[queue]]
+            for id in purged:
+                del self.model.live[id]
+            assert self.loop.run(self.driver.purge(self.names[queue])) == len(purged)
+
+    @rule(chosen=st.lists(messages, min_size=1, max_size=3))
+    def requeue(self, chosen: Sequence[Message]) -> None:
+        """Ids that may be dead."""
+        if isinstance(self.driver, DeadLetters):
+            graves = [self.model.dead.pop(each.id, None) for each in chosen]
+            for each, grave in zip(chosen, graves, strict=True):
+                if grave is not None:
+                    self.model.live[each.id] = _Row(grave.queue, grave.body, self.model.now)
+            answers = self.loop.run(self.driver.requeue_dead([each.id for each in chosen]))
+            assert list(answers) == [grave is not None for grave in graves]
+
+    @rule(chosen=messages)
+    def purge_dead(self, chosen: Message) -> None:
+        """An id that may be dead."""
+        if isinstance(self.driver, DeadLetters):
+            grave = self.model.dead.pop(chosen.id, None)
+            assert list(self.loop.run(self.driver.purge_dead([chosen.id]))) == [grave is not None]
+
+    @rule()
+    def reconnect(self) -> None:
+        """The connection is dropped and made again."""
+        self.loop.run(self.driver.close())
+        self.loop.run(self.driver.connect())
+
+    @rule()
+    def go_on_with_a_sibling(self) -> None:
+        """What was claimed on one driver is extended and settled on another."""
+        sibling = self.driver.sibling()
+        self.loop.run(sibling.connect())
+        self.loop.run(self.driver.close())
+        self.driver = sibling
+
+    @invariant()
+    def counts_are_the_models(self) -> None:
+        """Nothing is lost, made up, or in two states at once."""
+        for stats in self.loop.run(self.driver.stats(self.names)):
+            rows = [row for row in self.model.live.values() if row.queue == stats.queue]
+            later = [row for row in rows if row.due > self.model.now]
+            leased = sum(row.receipt is not None for row in later)
+            dead = sum(grave.queue == stats.queue for grave in self.model.dead.values())
+            counted = (stats.ready, stats.delayed, stats.leased, stats.dead)
+            assert counted == (len(rows) - len(later), len(later) - leased, leased, dead)
+
+    @invariant()
+    def dead_letters_are_the_models(self) -> None:
+        """The dead are whole."""
+        if isinstance(self.driver, DeadLetters):
+            listed = [dead for name in self.names for dead in self.loop.run(self.driver.list_dead(name, limit=1_000))]
+            assert {dead.id for dead in listed} == self.model.dead.keys()
+            for dead in listed:
+                grave = self.model.dead[dead.id]
+                assert (dead.queue, dead.body, dead.reason) == (grave.queue, grave.body, grave.reason)
+                assert dead.attempts == grave.attempts
+                kept = [past.error for past in dead.history]
+                assert kept == grave.errors[len(grave.errors) - len(kept) :]
+                assert kept or not (grave.errors and self.driver.capabilities.attempt_history)
