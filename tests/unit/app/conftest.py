@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from asynctasq.app.registry import REGISTRY
+
 
 class Project:
     """Files below one folder."""
@@ -21,8 +23,9 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """An empty project in the working directory; what a test imports from it is forgotten at its end."""
+    """An empty project in the working directory; what a test imports from it, its tasks too, is forgotten at its end."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(REGISTRY, "_by_name", {})
     before = set(sys.modules)
     path = sys.path[:]
     yield Project(tmp_path.resolve())

@@ -2,18 +2,14 @@
 
 import click
 
-from asynctasq import __version__
-from asynctasq.app.cli.config import config
-from asynctasq.app.cli.dead import dead
+from asynctasq.app.cli import config, dead, stats, worker
 from asynctasq.app.cli.exits import Commands
-from asynctasq.app.cli.stats import stats
-from asynctasq.app.cli.worker import worker
 
 __all__ = ["main"]
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="asynctasq")
+@click.version_option(package_name="asynctasq")
 def main() -> None:
     r"""Run and look after background tasks.
 
@@ -37,5 +33,5 @@ def main() -> None:
     """
 
 
-for command in (worker, stats, dead, config):
+for command in (worker.worker, stats.stats, dead.dead, config.config):
     main.add_command(command)
