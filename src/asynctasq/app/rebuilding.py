@@ -33,7 +33,7 @@ _CONTAINERS: Final[frozenset[Any]] = frozenset({list, tuple, set, frozenset})
 
 def needs_rebuilding(annotation: Any) -> bool:
     """Whether a class that must be rebuilt occurs anywhere in a resolved annotation."""
-    return _occurs(annotation, set())
+    return _occurs(annotation, {})
 
 
 def lifter(annotation: Any) -> Callable[[object], object]:
@@ -95,10 +95,10 @@ def why(error: Exception) -> str:
     return "; ".join(": ".join([*map(str, problem["loc"]), problem["msg"]]) for problem in problems)
 
 
-def _occurs(annotation: Any, seen: set[int]) -> bool:
+def _occurs(annotation: Any, seen: dict[int, Any]) -> bool:
     if id(annotation) in seen:  # an alias or a typed dict that mentions itself
         return False
-    seen.add(id(annotation))
+    seen[id(annotation)] = annotation  # kept, or the next annotation might be given its id
     if isinstance(annotation, enum.Enum):  # within a Literal
         return True
     if isinstance(annotation, type):
