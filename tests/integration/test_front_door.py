@@ -160,16 +160,16 @@ def test_an_instance_as_driver_is_used_as_it_was_configured(tmp_path: Path) -> N
     @task(driver=mine)
     async def to_mine() -> None: ...
 
-    async def main() -> None:
+    async def main(run: int) -> None:
         asynctasq.init("memory://")
         await to_mine().dispatch()
         await send().dispatch()
         assert await ready_now() == 1
         async with bootstrap.current().driver(mine) as driver:
-            assert await waiting(driver) == 1
+            assert await waiting(driver) == run
 
-    asyncio.run(main())
-    asyncio.run(main())
+    asyncio.run(main(1))
+    asyncio.run(main(2))
 
 
 def test_dispatch_sync_works_without_a_loop_and_refuses_to_block_one(tmp_path: Path) -> None:

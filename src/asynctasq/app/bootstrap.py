@@ -15,9 +15,10 @@ from asynctasq.app.settings import LoadedSettings, Settings, load_settings
 from asynctasq.domain.errors import AsyncTasQError, PartlyDispatched
 from asynctasq.domain.message import Message
 from asynctasq.domain.retry import RetryPolicy
-from asynctasq.domain.task import TaskConfig
+from asynctasq.domain.task import Task, TaskConfig
 
 if TYPE_CHECKING:
+    from asynctasq.app.parameters import Parameters
     from asynctasq.app.task_function import PendingTask
     from asynctasq.ports.driver import QueueDriver
 
@@ -55,13 +56,14 @@ class App:
 
     async def dispatch(self, pending: PendingTask) -> str:
         """Queue one call; see `PendingTask.dispatch`."""
-        message, driver = self._message(pending)
+        message, driver = self._message(pending.task(self.defaults), pending.function.parameters)
         dispatcher = await self._connections.dispatcher(driver)
         return id_of(await dispatcher.send(message))
 
     async def dispatch_many(self, pending: Sequence[PendingTask]) -> list[str]:
         """Queue many calls; see `asynctasq.tasks.dispatch_many`."""
-        messages = [self._message(call) for call in pending]
+        tasks = [(call.task(self.defaults), call.function.parameters) for call in pending]
+        messages = [self._message(task, parameters) for task, parameters in tasks]
         sent = [(await self._connections.dispatcher(driver)).send(message) for message, driver in messages]
         results = await asyncio.gather(*sent)
         if any(result.error is not None for result in results):
@@ -100,12 +102,11 @@ class App:
         """Close what the running loop has connected. Not needed where the loop is shut down properly."""
         await self._connections.close()
 
-    def _message(self, pending: PendingTask) -> tuple[Message, object | None]:
-        task = pending.task(self.defaults)
+    def _message(self, task: Task, parameters: Parameters) -> tuple[Message, object | None]:
         driver = task.config.driver
         message_id = self._new_id()
         max_body = self.drivers.get(driver).capabilities.max_body
-        body = self._codec.encode(task, pending.function.parameters, id=message_id, max_body=max_body)
+        body = self._codec.encode(task, parameters, id=message_id, max_body=max_body)
         return Message(id=message_id, queue=task.config.queue, body=body, delay=task.delay), driver
 
 

@@ -80,13 +80,14 @@ class WorkerOptions:
 class _Run:
     """One claim on its way through the worker."""
 
-    __slots__ = ("claim", "concluded", "lost", "name", "started", "task")
+    __slots__ = ("claim", "concluded", "failed", "lost", "name", "started", "task")
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
         self.task: asyncio.Task[None] | None = None
         self.name: str | None = None
         self.started = False
+        self.failed = False
         self.lost = False
         self.concluded = False
 
@@ -318,6 +319,7 @@ class Worker:
             if run.lost:
                 return None, None
             return (after_interruption(run.claim, policy) if run.started else Release()), None
+        run.failed = True
         verdict = after_failure(run.claim, policy, error=describe(error), rnd=self._seams.random())
         logger.warning(
             "task %s (%s) failed on attempt %d of %d, %s: %s",
@@ -344,7 +346,7 @@ class Worker:
             return
         self.counts[type(verdict).__name__] += 1
         self._settler.add(Settlement(claim=run.claim, verdict=verdict))
-        if isinstance(verdict, DeadLetter):
+        if isinstance(verdict, DeadLetter) and not run.failed:
             logger.warning("task %s (%s) is a dead letter: %s", run.claim.message.id, run.name, verdict.reason)
 
     def _on_settled(self, claim: Claim) -> None:
