@@ -1,6 +1,7 @@
 """Settings: where each may be given, which place wins, and what is said about those that cannot work."""
 
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -309,3 +310,15 @@ def test_an_unknown_variable_is_logged_once_with_the_nearest_name(tmp_path, capl
 def test_settings_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         Settings().worker.lease = 5
+
+
+def test_the_documentation_lists_every_setting_with_its_variable_and_default():
+    text = (Path(__file__).parents[3] / "docs" / "settings.md").read_text()
+    rows = dict(re.findall(r"^\| `([a-z_.]+)` \| (.*?) \|(?: .* \|)?$", text, flags=re.MULTILINE))
+    assert set(rows) == set(PATHS)
+    for path, value in Settings().flat().items():
+        variable = "ASYNCTASQ_" + path.upper().replace(".", "_")
+        shown = f"`{value:g}`" if isinstance(value, float) else f"`{value}`" if value else ""
+        if path == "sqlite.path":
+            shown = "`.asynctasq/queue.db`"
+        assert f"| `{path}` | `{variable}` | {shown}".rstrip() in text
