@@ -29,7 +29,7 @@ def main() -> int:
     arguments = _arguments()
     console = Console()
     paths = library_files()[: arguments.limit]
-    console.print(f"A census of {LIBRARY}: {len(paths)} files, one task each")
+    console.print(f"A census of {LIBRARY}: {len(paths)} files, one task each", soft_wrap=True)
     try:
         with tempfile.TemporaryDirectory(prefix="asynctasq-census-") as directory, _progress(console) as progress:
             census = run(_by_queue(Path(directory), paths, progress))
@@ -53,7 +53,8 @@ def main() -> int:
     if not problems:
         console.print(
             f"OK: one worker of two was killed, {len(report.recovered(census))} tasks were recovered, "
-            "nothing was lost and nothing counted twice"
+            "nothing was lost and nothing counted twice",
+            soft_wrap=True,
         )
     return 1 if problems else 0
 
@@ -68,7 +69,7 @@ async def _by_queue(directory: Path, paths: Sequence[str], progress: Progress) -
         directory,
         paths,
         progress=lambda finished: progress.update(bar, completed=finished),
-        say=lambda line: progress.console.print(line, highlight=False),
+        say=lambda line: progress.console.print(line, highlight=False, soft_wrap=True),
     )
 
 

@@ -50,15 +50,16 @@ def top_modules(figures: Mapping[str, Figures]) -> Table:
     for path, counted in figures.items():
         modules[path.partition("/")[0].removesuffix(".py")][path] = counted
     table = Table(title="The largest modules", title_justify="left")
-    table.add_column("module")
+    table.add_column("module", no_wrap=True)
     for heading in ("files", "lines", "functions", "classes"):
-        table.add_column(heading, justify="right")
-    table.add_column("longest function")
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("longest function", overflow="ellipsis")
+    table.add_column("lines", justify="right", no_wrap=True)
     for name in sorted(modules, key=lambda name: -_totals(modules[name].values())["lines"])[:TOP]:
         totals = _totals(modules[name].values())
         longest = max(modules[name].values(), key=lambda counted: counted.longest)
         cells = [f"{totals[what]:,}" for what in ("files", "lines", "functions", "classes")]
-        table.add_row(name, *cells, f"{longest.longest_name} ({longest.longest:,} lines)")
+        table.add_row(name, *cells, longest.longest_name, f"{longest.longest:,}" if longest.longest else "")
     return table
 
 

@@ -86,7 +86,7 @@ async def take_census(
                     say(f"worker {crew.start().pid} started")
                 victim, held = await _freeze_one_that_holds_a_lease(crew, driver, results)
                 crew.kill(victim)
-                say(f"worker {victim.pid} killed while counting {', '.join(sorted(held))}")
+                say(f"worker {victim.pid} killed while it counted {len(held)} files, {min(held)} among them")
                 say(f"worker {crew.start().pid} started in its place")
                 while await _left(driver):
                     crew.check()
