@@ -1,0 +1,1 @@
+DELETE FROM message WHERE seq = ?1

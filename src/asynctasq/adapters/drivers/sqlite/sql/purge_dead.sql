@@ -1,0 +1,1 @@
+DELETE FROM dead WHERE id = ?1 RETURNING id

@@ -1,0 +1,1 @@
+SELECT id, history FROM message WHERE seq = ?1
