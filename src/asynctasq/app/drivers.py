@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, cast
 
 from asynctasq.domain.errors import ConfigurationError, UnknownDriver
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
+
     from asynctasq.app.settings import Settings
     from asynctasq.ports.driver import QueueDriver
 
@@ -43,7 +44,7 @@ def _check_name(name: str) -> None:
         return
     if name in PLANNED:
         raise UnknownDriver(f"driver {name!r} is not available yet: this version has {', '.join(AVAILABLE)}")
-    third_party = {point.name for point in entry_points(group=ENTRY_POINTS)}
+    third_party = {point.name for point in _third_party()}
     if name not in third_party:
         known = [*AVAILABLE, *PLANNED, *sorted(third_party)]
         near = difflib.get_close_matches(name, known, n=1)
@@ -87,8 +88,14 @@ class Drivers:
     def _build(self, name: str, settings: Settings) -> QueueDriver:
         if name in self._built_in:
             return self._built_in[name](settings)
-        (point,) = entry_points(group=ENTRY_POINTS, name=name)
+        point = next(point for point in _third_party() if point.name == name)
         return cast("QueueDriver", point.load()(settings))
+
+
+def _third_party() -> EntryPoints:
+    from importlib.metadata import entry_points  # a third of the time of `import asynctasq`, and rarely needed
+
+    return entry_points(group=ENTRY_POINTS)
 
 
 def _attribute(spec: str) -> Any:
