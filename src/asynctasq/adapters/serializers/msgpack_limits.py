@@ -60,16 +60,18 @@ def check(packed: bytes) -> None:
 def _scan(packed: bytes) -> None:
     at = items = 0
     left, outer = 1, list[int]()
+    sizes = _SIZE
     while True:
-        while not left:
+        while left and (size := sizes[packed[at]]):
+            at += size
+            left -= 1
+        if not left:
             if not outer:
                 return
             left = outer.pop()
+            continue
         left -= 1
         lead = packed[at]
-        if size := _SIZE[lead]:
-            at += size
-            continue
         if width := _BLOB.get(lead):
             at += 1 + width + _number(packed, at + 1, width)
             continue
