@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+from rich import box
 from rich.table import Table
 
 from census.measure import Figures
@@ -49,7 +50,7 @@ def top_modules(figures: Mapping[str, Figures]) -> Table:
     modules: defaultdict[str, dict[str, Figures]] = defaultdict(dict)
     for path, counted in figures.items():
         modules[path.partition("/")[0].removesuffix(".py")][path] = counted
-    table = Table(title="The largest modules", title_justify="left")
+    table = Table(title="The largest modules", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("module", no_wrap=True)
     for heading in ("files", "lines", "functions", "classes"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -65,7 +66,7 @@ def top_modules(figures: Mapping[str, Figures]) -> Table:
 
 def summary(census: Census, direct: Mapping[str, Figures], *, direct_seconds: float) -> Table:
     """Totals, side by side, and what the queue had to do for them."""
-    table = Table(title="The census", title_justify="left")
+    table = Table(title="The census", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("")
     table.add_column("by the queue", justify="right")
     table.add_column("directly", justify="right")
