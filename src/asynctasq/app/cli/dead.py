@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import click
 
 from asynctasq.app.cli.exits import Failed
 from asynctasq.app.cli.opening import open_quietly, run, where
-from asynctasq.app.cli.output import show_json, show_table, timestamp
+from asynctasq.app.cli.output import age, show_json, show_table, timestamp
 from asynctasq.app.cli.stats import known_queues
 from asynctasq.domain.errors import TaskError, UnsupportedByDriver
 from asynctasq.domain.queue_name import check_queue_name
@@ -55,10 +56,10 @@ def list_(app: str | None, driver: str | None, queue: str | None, limit: int, as
         show_json([_described(opened, letter) for letter in letters])
         return
     rows = [
-        [letter.id, letter.queue, _task(opened, letter), f"{letter.attempts}", timestamp(letter.died_at), letter.reason]
+        [letter.id, letter.queue, _task(opened, letter), f"{age(time.time() - letter.died_at)} ago", letter.reason]
         for letter in letters
     ]
-    show_table(["ID", "QUEUE", "TASK", "ATTEMPTS", "DIED", "REASON"], rows)
+    show_table(["ID", "QUEUE", "TASK", "DIED", "REASON"], rows)
 
 
 @dead.command()

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 import click
 
@@ -23,14 +24,18 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
         for row in (columns, *rows):
             click.echo("\t".join(" ".join(cell.split()) for cell in row))
         return
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for number, column in enumerate(columns):
         numeric = all(row[number].isdecimal() for row in rows)
-        table.add_column(column, justify="right" if numeric and rows else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if numeric and rows else "left"
+        table.add_column(
+            column, justify=justify, overflow="fold", no_wrap=number == 0
+        )  # the first is there to be copied
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # Text: what users wrote is not markup
     Console().print(table)
@@ -41,7 +46,7 @@ def age(seconds: float) -> str:
     for length, unit in _UNITS:
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    return f"{max(0.0, seconds):.0f} s"  # the broker's clock may be ahead of ours
 
 
 def timestamp(seconds: float) -> str:
