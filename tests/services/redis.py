@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.services import Origin, Program, Server, find, given, missing, on_path
+from tests.services import Origin, Program, Server, find, given, in_wheel, missing, on_path
 
 COMMAND = "apt-get install redis-server, or uv sync"
 
