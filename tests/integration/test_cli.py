@@ -1,0 +1,252 @@
+"""The command line as operators use it: real processes on a queue in a SQLite file.
+
+Nothing waits for a time to pass: a test reads what a process writes, which it does when it has come to that point.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+JOBS = """
+import asyncio, os, sys, time
+from asynctasq.tasks import dispatch_many, task
+from asynctasq.utils.loop import run
+
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+
+@task
+async def greet(name):
+    say("hello", name)
+
+@task
+async def rest(seconds):
+    say("resting", os.getpid())
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        say("cancelled")
+        raise
+    say("rested")
+
+@task(queue="bad", max_attempts=1)
+def fail(why):
+    raise ValueError(why)
+
+async def main(name, *arguments):
+    await dispatch_many([globals()[name](eval(argument)) for argument in arguments])
+
+if __name__ == "__main__":
+    run(main(*sys.argv[1:]))
+"""
+
+
+class Shell:
+    """Runs commands in a project folder, with a clean environment."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.started = []
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCTASQ_")}
+
+    def run(self, *words):
+        return subprocess.run(words, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
+
+    def asynctasq(self, *words):
+        return self.run(sys.executable, "-m", "asynctasq", *words)
+
+    def dispatch(self, *words, file="jobs.py"):
+        done = self.run(sys.executable, file, *words)
+        assert done.returncode == 0, done.stderr
+
+    def stats(self):
+        answer = json.loads(self.asynctasq("stats", "--json").stdout)
+        return {queue["queue"]: queue for queue in answer}
+
+    def worker(self, *words):
+        self.started.append(Running(self, words))
+        return self.started[-1]
+
+
+class Running:
+    """A worker whose output is read as it comes."""
+
+    def __init__(self, shell, words):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "asynctasq", "worker", *words],
+            cwd=shell.folder,
+            env=shell.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.log = ""
+        self._reads = threading.Thread(target=self._read, daemon=True)  # so that a full pipe never blocks the worker
+        self._reads.start()
+
+    def _read(self):
+        for line in self.process.stderr:
+            self.log += line
+
+    def read(self, pattern):
+        seen = ""
+        for line in self.process.stdout:
+            seen += line
+            if match := re.search(pattern, line):
+                return match
+        return pytest.fail(f"{pattern!r} did not come:\n{seen}{self.log}")
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.end()
+
+    def end(self):
+        rest = self.process.stdout.read()
+        self._reads.join()
+        return self.process.wait(), rest
+
+    def close(self):
+        self.process.kill()
+        self.process.stdout.close()
+        self.process.wait()
+        self._reads.join()
+        self.process.stderr.close()
+
+
+@pytest.fixture
+def shell(tmp_path):
+    (tmp_path / "pyproject.toml").touch()  # the queue's file goes beside it
+    (tmp_path / "jobs.py").write_text(JOBS)
+    shell = Shell(tmp_path)
+    yield shell
+    for running in shell.started:
+        running.close()
+
+
+def test_a_script_dispatches_and_a_worker_that_was_told_nothing_finds_and_runs_its_tasks(shell):
+    shell.dispatch("greet", "'Ada'", "'Grace'")
+    assert shell.stats()["default"]["ready"] == 2
+    done = shell.asynctasq("worker", "--burst")
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == ["hello Ada", "hello Grace"]
+    assert "imported jobs.py as jobs" in done.stderr
+    assert str(shell.folder / ".asynctasq" / "queue.db") in done.stderr
+    assert all(json.loads(line)["ts"].endswith("Z") for line in done.stderr.splitlines())
+    assert shell.stats()["default"]["ready"] == 0
+
+
+@pytest.mark.parametrize("spec", ["shop.jobs", "shop/jobs.py", "shop.jobs:app"])
+def test_a_script_in_a_folder_is_served_however_it_is_named(shell, spec):
+    (shell.folder / "shop").mkdir()
+    (shell.folder / "shop" / "jobs.py").write_text(
+        JOBS.replace("\n@task\n", "\nimport asynctasq\napp = asynctasq.init()\n@task\n", 1)
+    )
+    shell.dispatch("greet", "'Ada'", file="shop/jobs.py")
+    done = shell.asynctasq("worker", spec, "--burst")
+    assert (done.returncode, done.stdout) == (0, "hello Ada\n"), done.stderr
+
+
+def test_what_a_program_says_in_init_is_served_and_seen(shell):
+    (shell.folder / "jobs.py").write_text("import asynctasq\nasynctasq.init('sqlite:///elsewhere.db')\n" + JOBS)
+    shell.dispatch("greet", "'Ada'")
+    stats = json.loads(shell.asynctasq("stats", "--app", "jobs", "--json").stdout)
+    assert [queue["ready"] for queue in stats if queue["queue"] == "default"] == [1]
+    assert shell.asynctasq("worker", "--burst").stdout == "hello Ada\n"
+    assert (shell.folder / "elsewhere.db").exists()
+
+
+def test_a_dead_letter_is_seen_requeued_and_purged(shell):
+    shell.dispatch("fail", "'no paper'")
+    assert shell.asynctasq("worker", "jobs", "--burst").returncode == 0
+    (letter,) = json.loads(shell.asynctasq("dead", "list", "--json").stdout)
+    assert (letter["task"], letter["queue"]) == ("jobs:fail", "bad")
+    assert "ValueError: no paper" in letter["error"]
+    assert shell.asynctasq("dead", "requeue", letter["id"]).stdout == "requeued 1\n"
+    assert shell.asynctasq("worker", "jobs", "--burst").returncode == 0
+    assert shell.asynctasq("dead", "purge", "--queue", "bad", "--all", "--yes").stdout == "purged 1\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_is_told_to_stop_finishes_what_runs(shell, number):
+    shell.dispatch("rest", "0.5")
+    worker = shell.worker("jobs")
+    worker.read("resting")
+    code, rest = worker.stop(number)
+    assert (code, rest) == (0, "rested\n")
+
+
+def test_a_worker_cancels_what_outlives_the_grace_and_gives_it_back(shell):
+    shell.dispatch("rest", "3600")
+    worker = shell.worker("jobs", "--shutdown-grace", "0")
+    worker.read("resting")
+    code, rest = worker.stop()
+    assert (code, rest) == (0, "cancelled\n")
+    assert shell.stats()["default"]["leased"] == 0
+
+
+def test_sigquit_shows_what_is_running(shell):
+    shell.dispatch("rest", "3600")
+    worker = shell.worker("jobs", "--shutdown-grace", "0")
+    worker.read("resting")
+    worker.process.send_signal(signal.SIGQUIT)
+    worker.stop()
+    assert "1 tasks run" in worker.log
+    assert "(jobs:rest), attempt 1" in worker.log
+
+
+def test_several_processes_share_the_work_and_one_that_dies_is_replaced(shell):
+    shell.environment["ASYNCTASQ_WORKER_PROCESSES"] = "3"  # the command line is stronger
+    shell.dispatch("rest", "3600")
+    worker = shell.worker("jobs", "--processes", "2", "--lease", "1", "--shutdown-grace", "0", "--log-format", "text")
+    victim = int(worker.read(r"resting (\d+)")[1])
+    os.kill(victim, signal.SIGKILL)
+    second = int(worker.read(r"resting (\d+)")[1])  # when the lease has ended, one second later
+    assert second != victim
+    code, rest = worker.stop()
+    assert (code, rest) == (0, "cancelled\n")
+    assert "was killed by SIGKILL; started again in 1 s" in worker.log
+    assert "worker 3 is process" not in worker.log
+
+
+def test_several_processes_drain_a_burst_and_end(shell):
+    shell.dispatch("greet", *map(str, range(20)))
+    code, rest = shell.worker("jobs", "--processes", "2", "--burst").end()
+    assert code == 0
+    assert sorted(rest.split()[1::2], key=int) == [str(number) for number in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["worker", "nowhere"], 2, "there is no module 'nowhere'"),
+        (["worker", "--driver", "redis"], 2, "not available yet"),
+        (["worker", "jobs", "--processes", "0"], 2, "worker.processes=0 (command line)"),
+        (["stats", "--driver", "sqlite:////dev/null/queue.db"], None, "/dev/null/queue.db"),
+        (["dead", "show", "nothing"], 1, "there is no dead letter nothing"),
+        (["stast"], 2, "Did you mean 'stats'?"),
+    ],
+)
+def test_what_does_not_work_ends_with_one_clear_line_and_its_status(shell, words, code, said):
+    done = shell.asynctasq(*words)
+    assert done.returncode in ({code} if code else {2, 3})
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("Error: ")
+
+
+def test_a_worker_whose_settings_cannot_work_is_not_started_again_for_ever(shell):
+    code, _ = shell.worker("jobs", "--processes", "2", "--driver", "jobs:greet").end()
+    assert code == 2
+
+
+def test_the_installed_command_is_the_same_program(shell):
+    installed = os.path.join(os.path.dirname(sys.executable), "asynctasq")
+    assert shell.run(installed, "--help").stdout == shell.asynctasq("--help").stdout
+    shell.dispatch("greet", "'Ada'")
+    assert shell.run(installed, "worker", "jobs", "--burst").stdout == "hello Ada\n"
