@@ -211,8 +211,9 @@ def test_whatever_a_task_raises_is_that_tasks_failure_and_not_the_workers(
         async def neighbour() -> None:
             ran.append("neighbour")
 
-        for function in (explode, explode_in_thread):
-            await bench.dispatch(bench.task(function, max_attempts=1, timeout=timeout)())
+        await bench.dispatch(bench.task(explode, max_attempts=1, timeout=timeout)())
+        # Without a timeout: a real thread is no match for a clock that jumps while it runs.
+        await bench.dispatch(bench.task(explode_in_thread, max_attempts=1)())
         await bench.dispatch(bench.task(neighbour)())
         await bench.drain()
         assert ran == ["neighbour"]

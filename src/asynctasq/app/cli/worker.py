@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +79,10 @@ def worker(
     Exit codes: 0 stopped in good order or drained, 1 failed, 2 wrong usage or configuration, 3 the broker
     cannot be reached, 130 interrupted before it was done. With --processes, the worst of the workers'.
     """
+    # Until the worker listens for itself: nothing has been claimed, so there is nothing to finish.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+
     from asynctasq.app import logs
     from asynctasq.app.settings import load_settings
 
