@@ -79,7 +79,12 @@ def task(
         raise ConfigurationError(
             "process=True is not available yet: leave it out to run `async def` on the loop and `def` in a thread"
         )
-    given = {"queue": queue, "max_attempts": max_attempts, "retry_delay": retry_delay, "timeout": timeout}
+    given: dict[str, object] = {
+        "queue": queue,
+        "max_attempts": max_attempts,
+        "retry_delay": retry_delay,
+        "timeout": timeout,
+    }
     options = {option: value for option, value in given.items() if value is not _DEFAULT}
     if driver is not None:
         options["driver"] = driver

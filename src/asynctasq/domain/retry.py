@@ -31,7 +31,7 @@ class RetryPolicy:
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 0:
+        if not _is_whole(self.max_attempts) or self.max_attempts < 0:
             raise ConfigurationError(
                 f"max_attempts={self.max_attempts!r}: use a whole number of executions, 0 or more (0 and 1 run once)"
             )
@@ -78,6 +78,10 @@ def check_seconds(what: str, value: object, *, optional: bool = False) -> None:
         return
     if not _is_number(value) or not 0 <= value <= LONGEST_SECONDS:
         raise ConfigurationError(f"{what}={value!r}: use a number of seconds, 0 or more")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value: object) -> TypeGuard[float]:

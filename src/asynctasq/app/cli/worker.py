@@ -81,7 +81,7 @@ def worker(
     """
     # Until the worker listens for itself: nothing has been claimed, so there is nothing to finish.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(number, _leave)
 
     from asynctasq.app import logs
     from asynctasq.app.settings import load_settings
@@ -123,6 +123,10 @@ def worker(
         burst=burst,
     )
     ctx.exit(serve(opened, serving))
+
+
+def _leave(_number: int, _frame: object) -> None:
+    sys.exit(0)
 
 
 def _supervise(ctx: click.Context, processes: int, *, burst: bool) -> int:
