@@ -52,7 +52,7 @@ def measure(path: str) -> Figures:
     lines = len(source.splitlines())
     try:
         tree = ast.parse(source, filename=path)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError):  # a null byte is the one or the other, by the interpreter's version
         return Figures(lines=lines, parsed=False)
     nodes = list(ast.walk(tree))
     functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
