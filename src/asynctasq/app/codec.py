@@ -5,7 +5,7 @@ The arguments are a body of their own inside, so that a worker can say which tas
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -130,7 +130,8 @@ class Codec:
         id: str,
     ) -> None:
         """Find the argument that cannot be encoded, by encoding each alone, as deep as it was."""
-        for place, value in [*enumerate(args), *kwargs.items()]:
+        places: Iterable[tuple[int | str, object]] = [*enumerate(args), *kwargs.items()]
+        for place, value in places:
             try:
                 self._serializer.dumps([[value]], id=id, queue=task.config.queue)
             except SerializationError as error:

@@ -68,11 +68,10 @@ async def test_what_will_not_stop_within_the_grace_is_reported_as_still_running(
     go = asyncio.Event()
 
     async def unstoppable() -> None:
-        while not go.is_set():
-            try:
-                await go.wait()
-            except asyncio.CancelledError:
-                continue
+        try:
+            await go.wait()
+        except asyncio.CancelledError:
+            await go.wait()
 
     with pytest.raises(TaskTimeout, match="still runs") as raised:
         await EventLoopExecutor(grace=0.05).run(unstoppable, (), {}, timeout=TIMEOUT)
@@ -94,7 +93,7 @@ async def test_a_cancelled_caller_waits_for_the_function_to_clean_up():
             started.set()
             await asyncio.Event().wait()
         finally:
-            await asyncio.sleep(0)
+            await asyncio.sleep(QUIET)
             cleaned.set()
 
     caller = asyncio.create_task(EventLoopExecutor().run(tidy, (), {}, timeout=PATIENCE))
@@ -110,21 +109,17 @@ async def test_a_cancelled_caller_waits_no_longer_than_the_grace():
     go = asyncio.Event()
 
     async def unstoppable() -> None:
-        while not go.is_set():
-            try:
-                started.set()
-                await go.wait()
-            except asyncio.CancelledError:
-                continue
+        try:
+            started.set()
+            await go.wait()
+        except asyncio.CancelledError:
+            await go.wait()
 
     caller = asyncio.create_task(EventLoopExecutor(grace=0.05).run(unstoppable, (), {}, timeout=PATIENCE))
     await started.wait()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(caller, PATIENCE)
-    go.set()
-    # Its asyncio task must end before the loop does.
-    await asyncio.sleep(QUIET)
 
 
 async def test_a_busy_loop_does_not_use_up_the_timeout_before_the_function_begins():

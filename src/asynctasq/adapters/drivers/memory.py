@@ -89,7 +89,7 @@ class MemoryDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
 
     async def close(self) -> None:
         self._open = False
-        self._shared.wake_all()
+        self._shared.wake(self)
 
     def sibling(self) -> MemoryDriver:
         sibling = type(self)(clock=self._clock, monotonic=self._monotonic)
@@ -113,7 +113,7 @@ class MemoryDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
             return claims
         loop = asyncio.get_running_loop()
         end = loop.time() + wait
-        with self._store.waiting(queues) as waiter:
+        with self._store.waiting(queues, self) as waiter:
             # What came between the first look and here has woken nobody, so the loop begins by looking again.
             while not (claims := self._take(queues, limit, lease)) and (left := end - loop.time()) > 0:
                 await waiter.sleep(min(left, self._store.due_in(queues)))
@@ -232,9 +232,10 @@ class _Queue:
 class _Waiter:
     """A claim that waits, on whichever loop it is."""
 
-    __slots__ = ("_loop", "_woken", "queues")
+    __slots__ = ("_loop", "_woken", "driver", "queues")
 
-    def __init__(self, queues: Sequence[str]) -> None:
+    def __init__(self, queues: Sequence[str], driver: MemoryDriver) -> None:
+        self.driver = driver
         self.queues = frozenset(queues)
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
@@ -288,9 +289,9 @@ class _Store:
             return min((entry.visible_at for entry in firsts if entry), default=math.inf) - self._clock()
 
     @contextmanager
-    def waiting(self, queues: Sequence[str]) -> Generator[_Waiter, None, None]:
+    def waiting(self, queues: Sequence[str], driver: MemoryDriver) -> Generator[_Waiter, None, None]:
         """Be woken, from here on, by whatever comes to these queues."""
-        waiter = _Waiter(queues)
+        waiter = _Waiter(queues, driver)
         with self._lock:
             self._waiters.add(waiter)
         try:
@@ -299,10 +300,12 @@ class _Store:
             with self._lock:
                 self._waiters.discard(waiter)
 
-    def wake_all(self) -> None:
+    def wake(self, driver: MemoryDriver) -> None:
+        """Wake the claims that wait on one driver."""
         with self._lock:
             for waiter in self._waiters:
-                waiter.wake()
+                if waiter.driver is driver:
+                    waiter.wake()
 
     def extend(self, receipts: Sequence[str], lease: float) -> list[bool]:
         with self._lock:

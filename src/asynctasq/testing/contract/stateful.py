@@ -20,22 +20,18 @@ import unittest
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    MultipleResults,
-    RuleBasedStateMachine,
-    invariant,
-    multiple,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from asynctasq.domain.message import Claim, Message
 from asynctasq.domain.verdict import ACK, Ack, DeadLetter, Release, Retry, Settlement, Verdict
 from asynctasq.ports.driver import DeadLetters, EnqueueStatus, ExtendStatus, Purgeable, QueueDriver, SettleStatus
 from asynctasq.testing.contract.driver.steps import Harness, message, new_queue, take
+
+_T = TypeVar("_T")
 
 Broker = Callable[[], AbstractContextManager[tuple[QueueDriver, Harness]]]
 
@@ -121,29 +117,28 @@ class _Model:
         return SettleStatus.DONE
 
 
+CROWD = 5
+"""How many messages make a queue worth emptying, and new ones unnecessary."""
+
 _PREDICTED = ("fencing", "idempotent_enqueue", "refunds_release", "exact_stats")
 
 _queues = st.sampled_from((0, 1))
 _units = st.sampled_from((0, 0, 1, 3))
 _leases = st.sampled_from((1, 1, 4))
 _verdicts = st.sampled_from((Ack, Retry, Release, DeadLetter))
-
-
-def _receipt(held: tuple[Claim, type[Verdict], int]) -> str:
-    return held[0].receipt
+_recent = st.integers(0, 5)
 
 
 class _Machine(RuleBasedStateMachine):
     open_broker: Broker
-
-    messages: Bundle[Message] = Bundle("messages")
-    claims: Bundle[Claim] = Bundle("claims")
 
     def __init__(self) -> None:
         super().__init__()
         self.model = _Model()
         self.names = (new_queue(), new_queue())
         self.serial = itertools.count(1)
+        self.sent: list[Message] = []
+        self.held: list[Claim] = []
         self.loop = asyncio.Runner()
         self.broker = self.open_broker()
         self.driver, self.harness = self.broker.__enter__()
@@ -156,21 +151,24 @@ class _Machine(RuleBasedStateMachine):
         self.loop.close()
         self.broker.__exit__(None, None, None)
 
-    @rule(target=messages, places=st.lists(st.tuples(_queues, _units), min_size=1, max_size=4))
-    def enqueue(self, places: Sequence[tuple[int, int]]) -> MultipleResults[Message]:
+    # Few messages at a time: what matters is how often the same one is taken up again.
+    @precondition(lambda self: len(self.model.live) < CROWD)
+    @rule(places=st.lists(st.tuples(_queues, _units), min_size=1, max_size=3))
+    def enqueue(self, places: Sequence[tuple[int, int]]) -> None:
         """Messages that are new."""
         batch = [
             message(self.names[queue], str(next(self.serial)).encode(), delay=delay * self.harness.unit)
             for queue, delay in places
         ]
         self.expect_enqueued(batch)
-        return multiple(*batch)
+        self.sent += batch
 
-    @rule(again=messages, queue=_queues, delay=_units)
-    def enqueue_the_same_id(self, again: Message, queue: int, delay: int) -> None:
+    @precondition(lambda self: self.sent)
+    @rule(which=_recent, queue=_queues, delay=_units)
+    def enqueue_the_same_id(self, which: int, queue: int, delay: int) -> None:
         """An id that has been used: alive, dead or gone."""
-        body = str(next(self.serial)).encode()
-        self.expect_enqueued([message(self.names[queue], body, id=again.id, delay=delay * self.harness.unit)] * 2)
+        body, id = str(next(self.serial)).encode(), _latest(self.sent, which).id
+        self.expect_enqueued([message(self.names[queue], body, id=id, delay=delay * self.harness.unit)] * 2)
 
     def expect_enqueued(self, batch: Sequence[Message]) -> None:
         expected: list[EnqueueStatus] = []
@@ -184,8 +182,8 @@ class _Machine(RuleBasedStateMachine):
         answers = self.loop.run(self.driver.enqueue(batch))
         assert [(a.status, a.id) for a in answers] == [(e, m.id) for e, m in zip(expected, batch, strict=True)]
 
-    @rule(target=claims, order=st.permutations((0, 1)), limit=st.integers(1, 4), lease=_leases)
-    def claim(self, order: Sequence[int], limit: int, lease: int) -> MultipleResults[Claim]:
+    @rule(order=st.permutations((0, 1)), limit=st.integers(1, 4), lease=_leases)
+    def claim(self, order: Sequence[int], limit: int, lease: int) -> None:
         """Both queues, in either order."""
         first, second = (self.names[queue] for queue in order)
         due_first, due_second = self.model.due(first), self.model.due(second)
@@ -199,11 +197,19 @@ class _Machine(RuleBasedStateMachine):
         for claim in claims:
             row = self.model.take(claim.message.id, claim.receipt, lease)
             assert (claim.message.body, claim.attempt, claim.expiries) == (row.body, row.attempts, row.expiries)
-        return multiple(*claims)
+        self.held += claims
 
-    @rule(held=st.lists(claims, min_size=1, max_size=3), lease=_leases)
-    def extend(self, held: Sequence[Claim], lease: int) -> None:
+    @rule(order=st.permutations((0, 1)), lease=_leases)
+    def claim_what_has_been_left_behind(self, order: Sequence[int], lease: int) -> None:
+        """The shortest leases end, and their messages are claimed again."""
+        self.age(1)
+        self.claim(order, CROWD, lease)
+
+    @precondition(lambda self: self.held)
+    @rule(which=st.lists(_recent, min_size=1, max_size=3), lease=_leases)
+    def extend(self, which: Sequence[int], lease: int) -> None:
         """Receipts that may be stale by now."""
+        held = [_latest(self.held, n) for n in which]
         expected: list[ExtendStatus] = []
         for claim in held:
             id = self.model.holder_of(claim.receipt)
@@ -213,11 +219,15 @@ class _Machine(RuleBasedStateMachine):
         answers = self.loop.run(self.driver.extend(held, lease=lease * self.harness.unit))
         assert [answer.status for answer in answers] == expected
 
-    @rule(held=st.lists(st.tuples(claims, _verdicts, _units), min_size=1, max_size=3, unique_by=_receipt))
-    def settle(self, held: Sequence[tuple[Claim, type[Verdict], int]]) -> None:
+    @precondition(lambda self: self.held)
+    @rule(steps=st.lists(st.tuples(_recent, _verdicts, _units), min_size=1, max_size=3))
+    def settle(self, steps: Sequence[tuple[int, type[Verdict], int]]) -> None:
         """Receipts that may be stale by now, every verdict."""
         unit = self.harness.unit
-        batch = [Settlement(claim=claim, verdict=self.verdict(kind, delay * unit)) for claim, kind, delay in held]
+        batch = [
+            Settlement(claim=_latest(self.held, which), verdict=self.verdict(kind, delay * unit))
+            for which, kind, delay in steps
+        ]
         expected = [self.model.settle(s.claim.receipt, s.verdict, unit) for s in batch]
         answers = self.loop.run(self.driver.settle(batch))
         assert [answer.status for answer in answers] == expected
@@ -236,6 +246,7 @@ class _Machine(RuleBasedStateMachine):
         self.model.now += units
         self.loop.run(self.harness.age(units * self.harness.unit))
 
+    @precondition(lambda self: len(self.model.live) >= CROWD)
     @rule(queue=_queues)
     def purge(self, queue: int) -> None:
         """Everything but the dead."""
@@ -245,23 +256,27 @@ class _Machine(RuleBasedStateMachine):
                 del self.model.live[id]
             assert self.loop.run(self.driver.purge(self.names[queue])) == len(purged)
 
-    @rule(chosen=st.lists(messages, min_size=1, max_size=3))
-    def requeue(self, chosen: Sequence[Message]) -> None:
-        """Ids that may be dead."""
+    @precondition(lambda self: self.model.dead)
+    @rule(which=st.lists(_recent, min_size=1, max_size=3))
+    def requeue(self, which: Sequence[int]) -> None:
+        """Ids that are dead, or were."""
         if isinstance(self.driver, DeadLetters):
-            graves = [self.model.dead.pop(each.id, None) for each in chosen]
-            for each, grave in zip(chosen, graves, strict=True):
+            ids = [_latest(list(self.model.dead), n) for n in which]
+            graves = [self.model.dead.pop(id, None) for id in ids]
+            for id, grave in zip(ids, graves, strict=True):
                 if grave is not None:
-                    self.model.live[each.id] = _Row(grave.queue, grave.body, self.model.now)
-            answers = self.loop.run(self.driver.requeue_dead([each.id for each in chosen]))
+                    self.model.live[id] = _Row(grave.queue, grave.body, self.model.now)
+            answers = self.loop.run(self.driver.requeue_dead(ids))
             assert list(answers) == [grave is not None for grave in graves]
 
-    @rule(chosen=messages)
-    def purge_dead(self, chosen: Message) -> None:
-        """An id that may be dead."""
+    @precondition(lambda self: self.model.dead)
+    @rule(which=_recent)
+    def purge_dead(self, which: int) -> None:
+        """An id that is dead, and one that is not."""
         if isinstance(self.driver, DeadLetters):
-            grave = self.model.dead.pop(chosen.id, None)
-            assert list(self.loop.run(self.driver.purge_dead([chosen.id]))) == [grave is not None]
+            id = _latest(list(self.model.dead), which)
+            del self.model.dead[id]
+            assert list(self.loop.run(self.driver.purge_dead([id, "unknown"]))) == [True, False]
 
     @rule()
     def reconnect(self) -> None:
@@ -301,3 +316,7 @@ class _Machine(RuleBasedStateMachine):
                 kept = [past.error for past in dead.history]
                 assert kept == grave.errors[len(grave.errors) - len(kept) :]
                 assert kept or not (grave.errors and self.driver.capabilities.attempt_history)
+
+
+def _latest(items: Sequence[_T], which: int) -> _T:
+    return items[-1 - which % len(items)]

@@ -11,7 +11,7 @@ from contextlib import suppress
 from asynctasq.domain.errors import DriverClosed, DriverUnavailable
 from asynctasq.domain.message import Claim
 from asynctasq.domain.verdict import ACK, Settlement
-from asynctasq.ports.driver import DeadLetters, Inspector, Purgeable, QueueDriver
+from asynctasq.ports.driver import DeadLetters, Inspector, Purgeable, QueueDriver, SettleStatus
 from asynctasq.testing.contract.base import requires
 from asynctasq.testing.contract.driver.steps import (
     HOLD,
@@ -49,7 +49,7 @@ class Life(DriverPromises):
         await put(driver, message(queue))
         claim = await take_one(driver, queue)
         await _assert_every_verb_says_closed(driver.sibling(), queue, claim)
-        assert await settle(driver, claim, ACK)
+        assert await settle(driver, claim, ACK) is SettleStatus.DONE
 
     async def test_a_closed_driver_says_so(self, driver: QueueDriver, queue: str) -> None:
         await put(driver, message(queue))
@@ -68,7 +68,7 @@ class Life(DriverPromises):
         async with sibling_of(driver) as sibling:
             await put(sibling, message(queue))
             claim = await take_one(sibling, queue)
-        assert await settle(driver, claim, ACK)
+        assert await settle(driver, claim, ACK) is SettleStatus.DONE
         await put(driver, message(queue))
         await take_one(driver, queue)
 

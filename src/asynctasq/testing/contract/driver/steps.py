@@ -43,7 +43,7 @@ class Harness:
     unit: float = 0.5
 
     async def age(self, seconds: float) -> None:
-        """Let `seconds` pass for everything the broker has stored: delays, leases, ages."""
+        """Let every delay, lease and age that the broker has stored advance by `seconds`."""
         await asyncio.sleep(seconds)
 
     async def reopen(self, driver: QueueDriver) -> QueueDriver:
