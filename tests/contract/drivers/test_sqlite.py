@@ -1,5 +1,7 @@
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import apsw
 import pytest
@@ -7,6 +9,7 @@ import pytest_asyncio
 
 from asynctasq.adapters.drivers.sqlite import SQLiteDriver
 from asynctasq.testing.contract.driver import DriverContract, Harness
+from asynctasq.testing.contract.stateful import against_the_model
 
 
 class SQLiteHarness(Harness):
@@ -26,8 +29,22 @@ class SQLiteHarness(Harness):
             )
             connection.execute("UPDATE dead SET died_at = died_at - ?, enqueued_at = enqueued_at - ?", (back, back))
 
-        # Through the driver's own connection: it takes any other for a second SQLite library.
-        await self.driver._writer.ask(move, brings_work=True)
+        # Through a driver: it takes any other connection for a second SQLite library. A sibling, as the first may be closed.
+        mover = self.driver.sibling()
+        await mover.connect()
+        await mover._writer.ask(move, brings_work=True)
+        await mover.close()
+
+
+@contextmanager
+def broker() -> Generator[tuple[SQLiteDriver, SQLiteHarness], None, None]:
+    harness = SQLiteHarness()
+    with TemporaryDirectory() as folder:
+        harness.driver = SQLiteDriver(Path(folder) / "queue.db")
+        yield harness.driver, harness
+
+
+TestSQLiteDriverAgainstTheModel = pytest.mark.timeout(300)(against_the_model(broker))
 
 
 class TestSQLiteDriver(DriverContract):

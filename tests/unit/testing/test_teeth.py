@@ -724,6 +724,13 @@ class KeepsTheFirstLine(Misremembers):
         return replace(dead, error=dead.error.partition("\n")[0])
 
 
+@breaks("test_a_receipt_that_is_settled_twice_in_a_batch_dies_of_the_first_reason")
+class DiesOfTheLastReason(Sabotaged):
+    async def settle(self, settlements):
+        last = {settlement.claim.receipt: settlement.verdict for settlement in settlements}
+        return await super().settle([replace(each, verdict=last[each.claim.receipt]) for each in settlements])
+
+
 @breaks("test_errors_of_earlier_attempts_are_kept_oldest_first")
 class ListsErrorsBackwards(Misremembers):
     def remembered(self, dead):

@@ -157,10 +157,12 @@ def _release(connection: Connection, wanted: Wanted, at: int) -> set[int]:
 
 
 def _dead_letter(connection: Connection, wanted: Wanted, at: int) -> set[int]:
+    # The rows leave together, afterwards, so a receipt that comes twice would still be valid the second time.
+    first = {each[1].receipt: each for each in reversed(wanted)}
     buried = _fenced(
         connection,
         _DEAD_LETTER,
-        [(n, *_key(claim), bounded(verdict.reason), bounded(verdict.error), at) for n, claim, verdict in wanted],
+        [(n, *_key(claim), bounded(verdict.reason), bounded(verdict.error), at) for n, claim, verdict in first.values()],
     )
     return _ack(connection, [each for each in wanted if each[0] in buried], at)
 

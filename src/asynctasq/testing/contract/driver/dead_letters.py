@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from asynctasq.domain.verdict import ACK, DeadLetter, Retry
+from asynctasq.domain.verdict import ACK, DeadLetter, Retry, Settlement
 from asynctasq.ports.driver import DeadLetters, EnqueueStatus, QueueDriver, SettleStatus
 from asynctasq.testing.contract.base import refuses, requires
 from asynctasq.testing.contract.driver.steps import (
@@ -39,6 +39,18 @@ class DeadLettering(DriverPromises):
         assert (dead.reason, dead.error, dead.attempts) == ("gave up", "second\nline", 2)
         assert abs(dead.enqueued_at - claim.enqueued_at) < 0.05
         assert dead.died_at >= dead.enqueued_at
+
+    @requires(DeadLetters)
+    @requires("fencing")
+    async def test_a_receipt_that_is_settled_twice_in_a_batch_dies_of_the_first_reason(
+        self, driver: DeadLetterDriver, queue: str
+    ) -> None:
+        await put(driver, message(queue))
+        claim = await take_one(driver, queue)
+        reasons = ("the first", "the second")
+        twice = [Settlement(claim=claim, verdict=DeadLetter(reason=reason, error="")) for reason in reasons]
+        assert [answer.status.name for answer in await driver.settle(twice)] == ["DONE", "LOST"]
+        assert [dead.reason for dead in await driver.list_dead(queue, limit=10)] == ["the first"]
 
     @requires(DeadLetters)
     @requires("attempt_history")
