@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import Phase, settings
@@ -143,7 +144,7 @@ class AnswersNothingWithSomething(Sabotaged):
     "test_ready_messages_come_in_the_order_of_their_enqueue",
     "test_a_claim_that_spans_queues_lists_the_urgent_ones_first",
 )
-class LastInFirstOut(Sabotaged):
+class ServesLastInFirstOut(Sabotaged):
     async def claim(self, queues, **how):
         return (await super().claim(queues, **how))[::-1]
 
@@ -966,6 +967,29 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_promise_has_a_broken_driver_and_every_broken_driver_a_promise() -> None:
     assert set(BROKEN) == set(DriverContract.promises())
+
+
+def test_the_docs_list_every_promise_and_what_breaks_it() -> None:
+    assert _in_words() in Path("docs/contract.md").read_text()
+
+
+def _in_words() -> str:
+    """The table of the docs: a part of the contract, its promises, the broken driver of each."""
+    lines: list[str] = []
+    for part in DriverContract.__mro__:
+        promises = [name for name in vars(part) if name in BROKEN]
+        if promises:
+            lines += ["", f"**{part.__doc__}**", "", "| Promise | Is broken by a driver that |", "|---|---|"]
+            lines += [f"| {_sentence(name)} | {_words(BROKEN[name].__name__)} |" for name in promises]
+    return "\n".join(lines).strip()
+
+
+def _sentence(promise: str) -> str:
+    return promise.removeprefix("test_").replace("_", " ")
+
+
+def _words(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower()
 
 
 @pytest.mark.asyncio
