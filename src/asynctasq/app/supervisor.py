@@ -108,7 +108,7 @@ class Supervisor:
                 )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay)
-                return _exit_status(status)
+                return 0  # told to stop while none was running: its death has been reported
 
     async def _run_once(self, number: int, lifeline: int) -> int:
         process = await asyncio.create_subprocess_exec(
