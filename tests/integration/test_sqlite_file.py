@@ -86,7 +86,7 @@ async def test_every_statement_searches_an_index_and_sorts_nothing(
     tables = [step for step in steps if " message" in step or " dead" in step]
     assert len(tables) == searches, steps
     assert all(step.startswith("SEARCH") and ("INDEX" in step or "PRIMARY KEY" in step) for step in tables), steps
-    # The keys of json_each() come sorted, so only a table's rows could need it.
+    # json_each() gives its rows in order, so only a table's rows could need it.
     assert not [step for step in steps if "TEMP B-TREE" in step], steps
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -55,13 +56,12 @@ class RetryPolicy:
             rnd: a random number from 0 to 1; 0.5 gives the delay without jitter.
         """
         try:
-            delay = self.delay * self.backoff ** (attempt - 1)
+            growth = self.backoff ** (attempt - 1)
         except OverflowError:
-            delay = math.inf
-        if self.max_delay is not None:
-            delay = min(delay, self.max_delay)
-        delay *= 1 + self.jitter * (2 * rnd - 1)
-        return min(delay, LONGEST_SECONDS)
+            growth = sys.float_info.max  # not infinity, of which no share can be taken and which times 0 is no number
+        cap = LONGEST_SECONDS if self.max_delay is None else self.max_delay
+        delay = min(self.delay * growth, cap)
+        return min(delay * (1 + self.jitter * (2 * rnd - 1)), LONGEST_SECONDS)
 
 
 LONGEST_SECONDS = 100 * 365 * 86_400.0
@@ -85,4 +85,4 @@ def _is_whole(value: object) -> bool:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -32,6 +32,12 @@ def test_jitter_shortens_and_lengthens_by_its_share() -> None:
     assert [policy.next_delay(1, rnd) for rnd in (0.0, 0.5, 1.0)] == pytest.approx([80, 100, 120])
 
 
+def test_a_backoff_beyond_all_numbers_is_a_hundred_years_at_most_and_no_delay_stays_none() -> None:
+    assert RetryPolicy(delay=1, backoff=1e9, jitter=1).next_delay(5_000, 0.5) == LONGEST_SECONDS
+    assert RetryPolicy(delay=1, backoff=1e9, jitter=1).next_delay(5_000, 0.0) == 0
+    assert RetryPolicy(delay=0, backoff=1e9, jitter=1).next_delay(5_000, 1.0) == 0
+
+
 @given(st.integers(1, 10_000), st.floats(0, LONGEST_SECONDS), st.floats(1, 1e9), st.floats(0, 1), st.floats(0, 1))
 def test_every_delay_is_finite_and_never_negative(
     attempt: int, delay: float, backoff: float, jitter: float, rnd: float
@@ -51,6 +57,7 @@ def test_every_delay_is_finite_and_never_negative(
         {"delay": math.inf},
         {"delay": "60"},
         {"backoff": 0.5},
+        {"backoff": math.inf},
         {"max_delay": -1},
         {"jitter": 1.5},
     ],

@@ -7,4 +7,4 @@ SELECT
     (SELECT count(*) FROM dead WHERE queue = wanted.value),
     (SELECT min(visible_at) FROM message WHERE queue = wanted.value)
 FROM json_each(?1) AS wanted
-ORDER BY wanted.key
+ORDER BY wanted.rowid
