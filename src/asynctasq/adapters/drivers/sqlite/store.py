@@ -162,7 +162,10 @@ def _dead_letter(connection: Connection, wanted: Wanted, at: int) -> set[int]:
     buried = _fenced(
         connection,
         _DEAD_LETTER,
-        [(n, *_key(claim), bounded(verdict.reason), bounded(verdict.error), at) for n, claim, verdict in first.values()],
+        [
+            (n, *_key(claim), bounded(verdict.reason), bounded(verdict.error), at)
+            for n, claim, verdict in first.values()
+        ],
     )
     return _ack(connection, [each for each in wanted if each[0] in buried], at)
 
