@@ -1,0 +1,118 @@
+"""What each driver declares, on one page, with a reason wherever it is less than the best.
+
+The page is written by `python -m tests.contract.test_matrix > docs/capabilities.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from asynctasq.app.container import BUILT_IN
+from asynctasq.app.drivers import AVAILABLE
+from asynctasq.app.settings import Settings
+from asynctasq.ports.driver import Capabilities, DeadLetters, Inspector, Purgeable
+
+BEST = Capabilities(
+    durable=True,
+    max_delay=None,
+    delay_resolution=0.001,
+    ordered=True,
+    fencing=True,
+    idempotent_enqueue=True,
+    atomic_batch=True,
+    atomic_move=True,
+    refunds_release=True,
+    attempt_history=True,
+    lease="timed",
+    max_lease=None,
+    max_body=None,
+    claim_limit=None,
+    exact_stats=True,
+)
+"""The most that any driver declares."""
+
+RESERVED = ("priority", "unique", "group", "atomic_follow_up")
+"""Fields of the port that no driver honours yet."""
+
+OPTIONAL = (DeadLetters, Inspector, Purgeable)
+
+REASONS: dict[str, dict[str, str]] = {
+    "memory": {"durable": "The messages live in the process that holds them, and end with it."},
+    "sqlite": {},
+}
+"""Why a driver declares less than the best; anything else that is weaker is a mistake."""
+
+
+def declared(driver: str) -> Capabilities:
+    return BUILT_IN[driver](Settings()).capabilities
+
+
+def weaker(driver: str) -> set[str]:
+    capabilities = declared(driver)
+    return {field.name for field in fields(BEST) if getattr(capabilities, field.name) != getattr(BEST, field.name)}
+
+
+@pytest.mark.parametrize("driver", AVAILABLE)
+def test_whatever_is_less_than_the_best_has_its_reason_and_nothing_else_has(driver: str) -> None:
+    assert weaker(driver) == REASONS[driver].keys()
+
+
+@pytest.mark.parametrize("field", RESERVED)
+def test_reserved_fields_are_declared_by_nobody(field: str) -> None:
+    assert not any(getattr(declared(driver), field) for driver in AVAILABLE)
+
+
+def test_the_page_is_what_the_drivers_declare() -> None:
+    assert Path("docs/capabilities.md").read_text() == page()
+
+
+def page() -> str:
+    lines = [
+        "# What each driver can do",
+        "",
+        "Every driver keeps the promises of [the contract](contract.md). Where brokers differ, a driver says so here, the suite tests",
+        "what it says, and the worker reads the same value. This page is written by `python -m tests.contract.test_matrix`.",
+        "",
+        "| | " + " | ".join(AVAILABLE) + " |",
+        "|---|" + "---|" * len(AVAILABLE),
+    ]
+    for field in fields(Capabilities):
+        if field.name not in RESERVED:
+            values = [_shown(field.name, getattr(declared(driver), field.name)) for driver in AVAILABLE]
+            lines.append(f"| `{field.name}` | " + " | ".join(values) + " |")
+    for protocol in OPTIONAL:
+        kept = ["yes" if isinstance(BUILT_IN[driver](Settings()), protocol) else "no" for driver in AVAILABLE]
+        lines.append(f"| `{protocol.__name__}` | " + " | ".join(kept) + " |")
+    lines += ["", f"Nobody honours these yet, so asking for them is an error: {', '.join(map(_code, RESERVED))}."]
+    for driver in AVAILABLE:
+        if REASONS[driver]:
+            lines += ["", f"## Why {driver} declares less", ""]
+            lines += [f"* {_code(field)}: {reason}" for field, reason in REASONS[driver].items()]
+    return "\n".join(lines) + "\n"
+
+
+def _code(name: str) -> str:
+    return f"`{name}`"
+
+
+def _shown(field: str, value: object) -> str:
+    match value:
+        case None:
+            return "no limit"
+        case True:
+            return "yes"
+        case False:
+            return "no"
+        case int() if field == "max_body":
+            return f"{value:,} bytes"
+        case int() | float() if field != "claim_limit":
+            return f"{value:g} s"
+        case _:
+            return str(value)
+
+
+if __name__ == "__main__":
+    print(page(), end="")
