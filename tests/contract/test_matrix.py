@@ -73,8 +73,8 @@ def page() -> str:
     lines = [
         "# What each driver can do",
         "",
-        "Every driver keeps the promises of [the contract](contract.md). Where brokers differ, a driver says so here, the suite tests",
-        "what it says, and the worker reads the same value. This page is written by `python -m tests.contract.test_matrix`.",
+        "Every driver keeps the promises of [the contract](contract.md). Where brokers differ, a driver says so here, the suite",
+        "tests what it says, and the worker reads the same value. This page is written by `python -m tests.contract.test_matrix`.",
         "",
         "| | " + " | ".join(AVAILABLE) + " |",
         "|---|" + "---|" * len(AVAILABLE),
