@@ -74,7 +74,7 @@ def page() -> str:
         "# What each driver can do",
         "",
         "Every driver keeps the promises of [the contract](contract.md). Where brokers differ, a driver says so here, the suite",
-        "tests what it says, and the worker reads the same value. This page is written by `python -m tests.contract.test_matrix`.",
+        "tests what it says, and the worker reads the same value. `python -m tests.contract.test_matrix` writes this page.",
         "",
         "| | " + " | ".join(AVAILABLE) + " |",
         "|---|" + "---|" * len(AVAILABLE),
