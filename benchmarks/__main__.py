@@ -1,0 +1,100 @@
+"""asynctasq beside its peers and the bare clients, in one run: a table, the verdict on each target, JSON and a plot."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from benchmarks import measure, plot, report
+from benchmarks.brokers import Measured, started
+from benchmarks.environments import ROOT, Unavailable, python_of
+from benchmarks.peers import HERE, PEERS, Broker, Peer
+
+RESULTS = ROOT / "benchmarks" / "results"
+BROKERS: tuple[Broker, ...] = ("sqlite", "redis", "postgres")
+
+
+def main() -> None:
+    given = _arguments()
+    run: dict[str, object] = {"machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"}
+    for broker in given.brokers:
+        peers = [peer for peer in PEERS if broker in peer.brokers and (not given.peers or peer.name in given.peers)]
+        try:
+            with started(broker) as place:
+                run[broker] = measured(place, peers, given)
+        except Unavailable as why:
+            run[broker] = {"reason": str(why)}
+        report.show(broker, run[broker])
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    given.json.write_text(json.dumps(run, indent=1))
+    given.json.with_suffix(".svg").write_text(plot.drawn(run))
+    print(f"written: {given.json.name} and {given.json.with_suffix('.svg').name} in {given.json.parent.name}/")
+
+
+def measured(place: Measured, peers: list[Peer], given: argparse.Namespace) -> dict[str, object]:
+    """Every peer's figures of every round, and why one that could not run could not."""
+    samples: dict[str, list[dict[str, float]]] = defaultdict(list)
+    failures: dict[str, list[str]] = defaultdict(list)
+    pythons: dict[str, str] = {}
+    for peer in peers:
+        try:
+            pythons[peer.name] = given.here_python if peer.name == HERE and given.here_python else python_of(peer)
+        except Unavailable as why:
+            failures[peer.name].append(str(why))
+    for _ in range(given.rounds):
+        for peer in peers:
+            if peer.name in pythons:
+                figures, reasons = _round(measure.Bench(peer, pythons[peer.name], place), given)
+                samples[peer.name].append(figures)
+                failures[peer.name] += reasons
+    return {"setting": place.setting, "samples": samples, "failures": {k: v for k, v in failures.items() if v}}
+
+
+def _round(bench: measure.Bench, given: argparse.Namespace) -> tuple[dict[str, float], list[str]]:
+    figures: dict[str, float] = {}
+    reasons: list[str] = []
+    peer = bench.peer
+    steps = [(f"enqueue {way}", lambda way=way: measure.enqueue(bench, way, given.n // 4)) for way in sorted(peer.ways)]
+    for kind in sorted(peer.kinds):
+        # A drain is to take a second or more: a peer that does few a second gets fewer.
+        count = given.n if peer.bare or peer.name in (HERE, "pgqueuer") else given.n // 5
+        steps.append((f"drain {kind}", lambda kind=kind, count=count: measure.drain(bench, kind, count)))
+    if not peer.bare:
+        steps.append(("latency", lambda: measure.latency(bench, given.pings, given.idle)))
+    for what, step in steps:
+        begin = time.monotonic()
+        try:
+            figures |= step()
+        except (Unavailable, subprocess.SubprocessError) as why:
+            reasons.append(f"{what}: {why}")
+        print(f"{peer.name}: {what}, {time.monotonic() - begin:.1f} s", flush=True)
+    return figures, reasons
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("brokers", nargs="*", default=BROKERS, metavar="BROKER", help="sqlite, redis, postgres (all)")
+    parser.add_argument("--peers", nargs="+", default=(), help="only these")
+    parser.add_argument("-n", type=int, default=20_000, help="tasks per drain; slow peers get a fifth")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pings", type=int, default=200)
+    parser.add_argument("--idle", type=float, default=10, help="seconds for which an idle worker is watched")
+    parser.add_argument("--json", type=Path, default=RESULTS / "run.json")
+    parser.add_argument(
+        "--here-python", help="an interpreter that has this tree installed, instead of a new environment"
+    )
+    given = parser.parse_args()
+    for broker in given.brokers:
+        if broker not in BROKERS:
+            parser.error(f"unknown broker {broker!r}: {', '.join(BROKERS)}")
+    return given
+
+
+if __name__ == "__main__":
+    main()
