@@ -1,0 +1,113 @@
+"""Being told that there is work: a subscription on a connection of its own.
+
+What it says is a hint: whoever waits looks again, and looks by itself after a while if nothing is said. While the connection
+is down nothing is heard, so when it is back everybody is told to look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import Any
+
+from redis import exceptions as theirs
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+
+from asynctasq.adapters.drivers.redis.connection import PATIENCE, Address
+
+HEARTBEAT = 25.0
+"""Seconds of silence after which the connection is tested: one whose other end has vanished is silent for ever."""
+
+PAUSES = (0.05, 2.0)
+"""Seconds between the first, and between any, two attempts to reconnect."""
+
+
+class Doorbell:
+    """Rings those who wait for a channel. One per driver; connected when somebody first waits.
+
+    Args:
+        address: where the server is.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._waiting: dict[asyncio.Event, frozenset[bytes]] = {}
+        self._channels: set[bytes] = set()
+        self._heard: set[bytes] = set()
+        self._changed = asyncio.Event()
+        self._pubsub: PubSub | None = None
+        self._listening: asyncio.Task[None] | None = None
+
+    @contextlib.asynccontextmanager
+    async def rung_for(self, channels: Iterable[bytes]) -> AsyncGenerator[asyncio.Event]:
+        """An event that is set when one of the channels is called; listens before it returns, if it can."""
+        wanted = frozenset(channels)
+        event = asyncio.Event()
+        self._waiting[event] = wanted
+        try:
+            if not wanted <= self._heard:
+                await self._listen_to(wanted)
+            yield event
+        finally:
+            del self._waiting[event]
+
+    async def close(self) -> None:
+        """Stop listening, and let everybody go."""
+        self._ring(lambda _: True)
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait({self._listening})
+
+    async def _listen_to(self, channels: frozenset[bytes]) -> None:
+        new = channels - self._channels
+        self._channels |= channels
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen())
+        elif self._pubsub is not None and new:
+            with contextlib.suppress(theirs.RedisError, OSError):  # it will be subscribed with the next connection
+                await self._pubsub.subscribe(*new)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while not channels <= self._heard:
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    async def _listen(self) -> None:
+        pause, longest = PAUSES
+        while True:
+            with contextlib.suppress(theirs.RedisError, OSError, TimeoutError):
+                async with Redis(connection_pool=self._address.pool(1)) as client, client.pubsub() as pubsub:
+                    async with asyncio.timeout(PATIENCE):
+                        await pubsub.subscribe(*self._channels)
+                    self._pubsub = pubsub
+                    pause = PAUSES[0]
+                    await self._attend(pubsub)
+            self._pubsub = None
+            self._heard.clear()
+            # Some of a crowd at a time, when all have lost the same server.
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(pause * 2, longest)
+
+    async def _attend(self, pubsub: PubSub) -> None:
+        is_tested = False
+        while True:
+            said: dict[str, Any] | None = await pubsub.get_message(timeout=PATIENCE if is_tested else HEARTBEAT)
+            if said is None and is_tested:
+                return
+            is_tested = said is None
+            if said is None:
+                await pubsub.ping()
+            elif said["type"] == "subscribe":
+                self._heard.add(said["channel"])
+                self._changed.set()
+                self._ring(lambda channels, channel=said["channel"]: channel in channels)
+            elif said["type"] == "message":
+                self._ring(lambda channels, channel=said["channel"]: channel in channels)
+
+    def _ring(self, whom: Callable[[frozenset[bytes]], bool]) -> None:
+        for event, channels in self._waiting.items():
+            if whom(channels):
+                event.set()

@@ -1,0 +1,469 @@
+"""The Redis driver: sorted sets and Lua, one round trip per batch."""
+# ruff: noqa: D102 - the verbs are documented by the port
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from asynctasq.adapters.drivers.redis import scripts
+from asynctasq.adapters.drivers.redis.connection import Address, Command, Server
+from asynctasq.adapters.drivers.redis.doorbell import Doorbell
+from asynctasq.adapters.drivers.redis.keys import Keys
+from asynctasq.adapters.drivers.redis.scripts import Script
+from asynctasq.adapters.drivers.redis.values import (
+    bounded,
+    dead_message,
+    in_microseconds,
+    in_seconds,
+    packed_id,
+    unpacked_id,
+    unpacked_record,
+)
+from asynctasq.domain.errors import (
+    ConfigurationError,
+    CorruptMessage,
+    DispatchError,
+    DriverClosed,
+    InvalidName,
+    PayloadTooLarge,
+    UnsupportedByDriver,
+)
+from asynctasq.domain.message import Claim, Message
+from asynctasq.domain.queue_name import check_queue_name
+from asynctasq.domain.verdict import Ack, DeadLetter, Release, Retry, Settlement, Verdict
+from asynctasq.ports.driver import (
+    Capabilities,
+    DeadLetters,
+    DeadMessage,
+    Enqueued,
+    EnqueueStatus,
+    Extended,
+    ExtendStatus,
+    Inspector,
+    Purgeable,
+    QueueDriver,
+    QueueStats,
+    Settled,
+    SettleStatus,
+)
+
+logger = logging.getLogger("asynctasq.redis")
+
+HISTORY_KEPT = 10
+"""How many errors of earlier attempts are kept of a message."""
+
+AT_ONCE = 1_000
+"""Messages per run of a script: the server does nothing else meanwhile."""
+
+REGISTERED_FOR = 30.0
+"""Seconds until a queue's name is written to the list of queues again, which somebody may have emptied."""
+
+LONGEST_WAIT = 5.0
+"""Seconds between two looks of a waiting claim, whether it was rung or not: the net under lost hints."""
+
+OLDEST = (6, 2)
+"""The oldest server that will do; Valkey says 7.2 here."""
+
+_CAPABILITIES = Capabilities(
+    durable=True,
+    max_delay=None,
+    delay_resolution=0.001,
+    ordered=True,
+    fencing=True,
+    idempotent_enqueue=True,
+    atomic_batch=False,
+    atomic_move=True,
+    refunds_release=True,
+    attempt_history=True,
+    lease="timed",
+    max_lease=None,
+    max_body=64 * 1024 * 1024,
+    claim_limit=AT_ONCE,
+    exact_stats=True,
+)
+_told: set[tuple[str, str]] = set()
+
+
+class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
+    """Queues in Redis (6.2 or newer) or Valkey (7.2 or newer).
+
+    Nothing that was acknowledged is lost as far as the server keeps what it acknowledged: with `appendonly yes`, all of it when
+    the server dies, and at most the last second when its machine does (`appendfsync always`: nothing).
+
+    Args:
+        url: redis://, rediss:// (TLS) or unix://, with a user name, password and database if wanted.
+        password: if not in the URL.
+        db: the database's number, if not in the URL.
+        max_connections: how many there may be; further requests wait for one.
+        key_prefix: what the names of all keys begin with; apps of different prefixes know nothing of each other.
+
+    Raises:
+        ConfigurationError: an argument that cannot be, or contradicts the URL.
+    """
+
+    def __init__(
+        self,
+        url: str = "redis://localhost:6379",
+        *,
+        password: str | None = None,
+        db: int | None = None,
+        max_connections: int = 100,
+        key_prefix: str = "asynctasq",
+    ) -> None:
+        if max_connections < 1:
+            raise ConfigurationError(f"max_connections={max_connections!r}: use 1 or more")
+        if not key_prefix or set(key_prefix) & set("{}"):
+            raise ConfigurationError(f"key_prefix={key_prefix!r}: use a name without braces")
+        self.capabilities = _CAPABILITIES
+        self._arguments = {"password": password, "db": db, "max_connections": max_connections, "key_prefix": key_prefix}
+        self._url = url
+        self._address = Address(url, password=password, db=db)
+        self.location = self._address.location
+        self._max_connections = max_connections
+        self._keys = Keys(key_prefix)
+        self._connected: Server | None = None
+        self._doorbell: Doorbell | None = None
+        self._registered: dict[str, float] = {}
+        self._background: set[asyncio.Task[Any]] = set()
+
+    async def connect(self) -> None:
+        if self._connected is not None:
+            return
+        server = Server(self._address, self._max_connections)
+        try:
+            await self._inspect(server)
+        except BaseException:
+            await server.close()
+            raise
+        if self._connected is not None:  # connected twice at once
+            await server.close()
+            return
+        self._connected, self._doorbell = server, Doorbell(self._address)
+
+    async def close(self) -> None:
+        server, self._connected = self._connected, None
+        doorbell, self._doorbell = self._doorbell, None
+        self._registered.clear()
+        if doorbell is not None:
+            await doorbell.close()
+        if server is not None:
+            if self._background:
+                await asyncio.wait(self._background)
+            await server.close()
+
+    def sibling(self) -> RedisDriver:
+        return RedisDriver(self._url, **self._arguments)  # type: ignore[arg-type] -- the constructor's own
+
+    async def enqueue(self, messages: Sequence[Message]) -> Sequence[Enqueued]:
+        server = self._server
+        answers: list[Enqueued | None] = [None] * len(messages)
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        for n, message in enumerate(messages):
+            if (refusal := _refusal(message)) is not None:
+                answers[n] = Enqueued(EnqueueStatus.FAILED, message.id, refusal)
+            else:
+                places[message.queue].append(n)
+        parts = [(queue, part) for queue, all in places.items() for part in _parts(all)]
+        commands = [self._run(scripts.ENQUEUE, queue, _stored(messages[n] for n in part)) for queue, part in parts]
+        if (names := self._unregistered(places)) and commands:
+            commands.append(("SADD", self._keys.queues, *names))
+        replies = await server.ask(*commands) if commands else []
+        for (_, part), created in zip(parts, replies, strict=False):
+            for n, is_new in zip(part, created, strict=True):
+                status = EnqueueStatus.CREATED if is_new else EnqueueStatus.DUPLICATE
+                answers[n] = Enqueued(status, messages[n].id)
+        return [answer for answer in answers if answer is not None]
+
+    async def claim(
+        self, queues: Sequence[str], *, limit: int, lease: float, wait: float, worker: str
+    ) -> Sequence[Claim]:
+        claims, _ = await self._look(queues, limit, lease, waits=False) if wait <= 0 else ([], None)
+        if claims or wait <= 0 or self._doorbell is None:
+            return claims
+        loop = asyncio.get_running_loop()
+        end = loop.time() + wait
+        async with self._doorbell.rung_for(self._keys.channel(queue) for queue in queues) as rung:
+            while True:
+                # Cleared before the look: what comes after the look rings.
+                rung.clear()
+                claims, due_in = await self._look(queues, limit, lease, waits=True)
+                if claims or (left := end - loop.time()) <= 0:
+                    return claims
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(left, LONGEST_WAIT, left if due_in is None else due_in)):
+                        await rung.wait()
+                if end - loop.time() <= 0 and not rung.is_set() and due_in is None:
+                    return []
+
+    async def extend(self, claims: Sequence[Claim], *, lease: float) -> Sequence[Extended]:
+        server = self._server
+        began = time.monotonic()
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        for n, claim in enumerate(claims):
+            places[claim.message.queue].append(n)
+        parts = [(queue, part) for queue, all in places.items() for part in _parts(all)]
+        until = in_microseconds(lease)
+        commands = [
+            self._run(scripts.EXTEND, queue, [until, *(value for n in part for value in _fence(claims[n]))])
+            for queue, part in parts
+        ]
+        answers = [Extended(ExtendStatus.LOST)] * len(claims)
+        for (_, part), kept in zip(parts, await server.ask(*commands) if commands else [], strict=True):
+            for n, is_kept in zip(part, kept, strict=True):
+                if is_kept:
+                    answers[n] = Extended(ExtendStatus.KEPT, deadline=began + lease)
+        return answers
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[Settled]:
+        server = self._server
+        answers = [Settled(SettleStatus.LOST)] * len(settlements)
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        for n, settlement in enumerate(settlements):
+            if settlement.then:
+                answers[n] = Settled(
+                    SettleStatus.FAILED,
+                    UnsupportedByDriver("the Redis driver enqueues no follow-ups: leave `then` empty"),
+                )
+            else:
+                places[settlement.claim.message.queue].append(n)
+        parts = [(queue, part) for queue, all in places.items() for part in _parts(all)]
+        commands = [
+            self._run(
+                scripts.SETTLE, queue, [HISTORY_KEPT, *(value for n in part for value in _verdict(settlements[n]))]
+            )
+            for queue, part in parts
+        ]
+        for (_, part), done in zip(parts, await server.ask(*commands) if commands else [], strict=True):
+            for n, is_done in zip(part, done, strict=True):
+                if is_done:
+                    answers[n] = Settled(SettleStatus.DONE)
+        return answers
+
+    async def stats(self, queues: Sequence[str]) -> Sequence[QueueStats]:
+        replies = await self._server.ask(*(self._run(scripts.STATS, queue, ()) for queue in queues)) if queues else []
+        return [
+            QueueStats(
+                queue=queue,
+                ready=ready,
+                delayed=delayed,
+                leased=leased,
+                dead=dead,
+                oldest_age=in_seconds(int(oldest)) if ready else None,
+                exact=True,
+            )
+            for queue, (ready, delayed, leased, dead, oldest) in zip(queues, replies, strict=True)
+        ]
+
+    async def list_dead(self, queue: str, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
+        page = [limit, b"" if after is None else packed_id(after)]
+        ((ids, letters),) = await self._server.ask(self._run(scripts.LIST_DEAD, queue, page))
+        return [letter for id, packed in zip(ids, letters, strict=True) if (letter := _letter(queue, id, packed))]
+
+    async def get_dead(self, ids: Sequence[str]) -> Sequence[DeadMessage | None]:
+        server, found = self._server, dict[str, DeadMessage]()
+        names = await self._names(server)
+        if not names or not ids:
+            return [None] * len(ids)
+        packed = [packed_id(id) for id in ids]
+        replies = await server.ask(*(("HMGET", self._keys.dead(queue), *packed) for queue in names))
+        for queue, letters in zip(names, replies, strict=True):
+            for id, raw, letter in zip(ids, packed, letters, strict=True):
+                if letter is not None and (read := _letter(queue, raw, letter)):
+                    found[id] = read
+        return [found.get(id) for id in ids]
+
+    async def requeue_dead(self, ids: Sequence[str]) -> Sequence[bool]:
+        return await self._in_any_queue(scripts.REQUEUE_DEAD, ids)
+
+    async def purge_dead(self, ids: Sequence[str]) -> Sequence[bool]:
+        return await self._in_any_queue(scripts.PURGE_DEAD, ids)
+
+    async def queues(self) -> Sequence[str]:
+        stats = await self.stats(await self._names(self._server))
+        return [each.queue for each in stats if each.ready or each.delayed or each.leased or each.dead]
+
+    async def purge(self, queue: str) -> int:
+        (count,) = await self._server.ask(self._run(scripts.PURGE, queue, ()))
+        return int(count)
+
+    @property
+    def _server(self) -> Server:
+        if self._connected is None:
+            raise DriverClosed(f"the Redis driver of {self.location} is not connected: await connect() first")
+        return self._connected
+
+    async def _inspect(self, server: Server) -> None:
+        """Refuse a server that will not do, and warn of one that may lose what it acknowledged."""
+        (info,) = await server.ask(("INFO", "server"))
+        version = _field(info, "redis_version")
+        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+            raise ConfigurationError(f"Redis at {self.location} is version {version}: 6.2 is the least, or Valkey 7.2")
+        for setting, good, trouble in (
+            ("maxmemory-policy", b"noeviction", "it may throw tasks away when memory is short: set noeviction"),
+            ("appendonly", b"yes", "it loses its tasks when it is restarted: set it to yes"),
+        ):
+            reply = await server.try_to_ask("CONFIG", "GET", setting)  # hosted servers may not tell
+            if reply and reply[1] != good and (self.location, setting) not in _told:
+                _told.add((self.location, setting))
+                logger.warning("Redis at %s has %s %s: %s", self.location, setting, reply[1].decode(), trouble)
+
+    async def _look(
+        self, queues: Sequence[str], limit: int, lease: float, *, waits: bool
+    ) -> tuple[list[Claim], float | None]:
+        """What can be claimed now; if nothing, in how many seconds something is due, None if never."""
+        server = self._server
+        token = os.urandom(8)
+        began = time.monotonic()
+        keys = [key for queue in queues for key in self._keys.of(queue)]
+        arguments = (min(limit, AT_ONCE), in_microseconds(lease), token, int(waits))
+        command = ("EVALSHA", scripts.CLAIM.digest, len(keys), *keys, *arguments)
+        asking = asyncio.ensure_future(server.ask(command))
+        try:
+            ((claimed, due_in),) = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            self._in_background(self._give_back(asking, queues, token, began + lease))
+            raise
+        return _claims(claimed, queues, token, began + lease), None if int(due_in) < 0 else in_seconds(int(due_in))
+
+    async def _give_back(
+        self, asking: asyncio.Future[list[Any]], queues: Sequence[str], token: bytes, deadline: float
+    ) -> None:
+        """Release what was claimed for somebody who has gone."""
+        ((claimed, _),) = await asking
+        claims = _claims(claimed, queues, token, deadline)
+        if claims:
+            await self.settle([Settlement(claim=claim, verdict=Release()) for claim in claims])
+
+    def _in_background(self, work: Any) -> None:
+        async def quietly() -> None:
+            with contextlib.suppress(Exception):  # what is not given back comes back when its lease ends
+                await work
+
+        task = asyncio.ensure_future(quietly())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _run(self, script: Script, queue: str, arguments: Iterable[Any]) -> Command:
+        keys = self._keys.of(queue)
+        return ("EVALSHA", script.digest, len(keys), *keys, *arguments)
+
+    def _unregistered(self, queues: Iterable[str]) -> list[str]:
+        now = time.monotonic()
+        names = [queue for queue in queues if now - self._registered.get(queue, -REGISTERED_FOR) >= REGISTERED_FOR]
+        self._registered.update(dict.fromkeys(names, now))
+        return names
+
+    async def _names(self, server: Server) -> list[str]:
+        (names,) = await server.ask(("SMEMBERS", self._keys.queues))
+        return sorted(name.decode("utf-8", "replace") for name in names)
+
+    async def _in_any_queue(self, script: Script, ids: Sequence[str]) -> list[bool]:
+        """Run a script with ids in all queues, as an id alone does not say in which it is."""
+        server = self._server
+        names = await self._names(server)
+        packed = [packed_id(id) for id in ids]
+        replies = await server.ask(*(self._run(script, name, packed) for name in names)) if names and ids else []
+        return [any(reply[n] for reply in replies) for n in range(len(ids))]
+
+
+def _parts(places: Sequence[int]) -> Iterable[Sequence[int]]:
+    return (places[first : first + AT_ONCE] for first in range(0, len(places), AT_ONCE))
+
+
+def _stored(messages: Iterable[Message]) -> list[Any]:
+    return [
+        value
+        for message in messages
+        for value in (packed_id(message.id), in_microseconds(message.delay), message.body)
+    ]
+
+
+def _claims(claimed: Sequence[Any], queues: Sequence[str], token: bytes, deadline: float) -> list[Claim]:
+    receipt = token.hex()
+    claims: list[Claim] = []
+    for n in range(0, len(claimed), 5):
+        queue, packed, record, attempt, expiries = claimed[n : n + 5]
+        enqueued_at, body = unpacked_record(record)
+        id = unpacked_id(packed)
+        claims.append(
+            Claim(
+                message=Message(id=id, queue=queues[queue], body=body),
+                attempt=attempt,
+                # The token alone would fence, but a receipt is one message's.
+                receipt=f"{receipt}-{id}",
+                deadline=deadline,
+                enqueued_at=enqueued_at,
+                expiries=expiries,
+            )
+        )
+    return claims
+
+
+def _fence(claim: Claim) -> tuple[bytes, bytes]:
+    """The id and the token that prove a claim; a token that nobody has if the receipt is not one of ours."""
+    token, _, id = claim.receipt.partition("-")
+    try:
+        return packed_id(claim.message.id), bytes.fromhex(token) if id == claim.message.id else b""
+    except ValueError:
+        return packed_id(claim.message.id), b""
+
+
+def _verdict(settlement: Settlement) -> tuple[Any, ...]:
+    return (*_fence(settlement.claim), *_step(settlement.verdict))
+
+
+def _step(verdict: Verdict) -> tuple[Any, Any, Any, Any]:
+    """What settle.lua is to do: a word, the delay, the reason, the error."""
+    match verdict:
+        case Ack():
+            return b"ack", 0, b"", b""
+        case Retry():
+            return b"retry", in_microseconds(verdict.delay), b"", bounded(verdict.error)
+        case Release():
+            return b"release", in_microseconds(verdict.delay), b"", b""
+        case DeadLetter():
+            return b"dead", 0, bounded(verdict.reason), bounded(verdict.error)
+
+
+def _letter(queue: str, id: bytes, packed: bytes | None) -> DeadMessage | None:
+    """A dead letter; None, with a warning, if a stranger has written something else there."""
+    if packed is None:
+        return None
+    try:
+        return dead_message(queue, id, packed)
+    except CorruptMessage as error:
+        logger.warning("%s", error)
+        return None
+
+
+def _field(info: bytes, name: str) -> str:
+    lines = info.decode("utf-8", "replace").splitlines()
+    return next((line.partition(":")[2] for line in lines if line.startswith(f"{name}:")), "0")
+
+
+def _refusal(message: Message) -> DispatchError | None:
+    """Why a message cannot be stored."""
+    try:
+        check_queue_name(message.queue)
+    except InvalidName as error:
+        return error
+    if (
+        message.priority
+        or message.unique_key is not None
+        or message.unique_for is not None
+        or message.group is not None
+    ):
+        return UnsupportedByDriver(
+            f"message {message.id!r}: the Redis driver knows no priority, unique_key, unique_for or group; leave them out"
+        )
+    most = _CAPABILITIES.max_body
+    if most is not None and len(message.body) > most:
+        return PayloadTooLarge(f"message {message.id!r} has {len(message.body)} bytes; Redis takes {most}: send a reference")
+    return None

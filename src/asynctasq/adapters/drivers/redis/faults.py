@@ -1,0 +1,62 @@
+"""The client's errors and the server's refusals in the port's words."""
+
+from __future__ import annotations
+
+from redis import exceptions as theirs
+
+from asynctasq.domain.errors import AsyncTasQError, ConfigurationError, DriverUnavailable, Indeterminate
+
+LOST = (theirs.ConnectionError, theirs.TimeoutError, OSError, TimeoutError)
+"""The connection is gone, or nobody answers on it."""
+
+_FOR_NOW = {
+    "LOADING": "it is still loading its data",
+    "OOM": "it has no memory left (maxmemory): let workers catch up, or give it more",
+    "MISCONF": "it cannot save its data to disk and so refuses writes",
+    "READONLY": "it is a replica; writes go to its primary",
+    "MASTERDOWN": "its primary is gone",
+    "BUSY": "it is busy with somebody's script",
+    "TRYAGAIN": "it is moving slots",
+    "CLUSTERDOWN": "its cluster is down",
+    "max number of clients": "it has as many clients as it may have (maxclients)",
+}
+_FOR_GOOD = {
+    "WRONGTYPE": "a key of ours holds somebody else's data: choose another redis.key_prefix, or remove that key",
+    "NOAUTH": "it wants a password: set redis.password",
+    "WRONGPASS": "it refuses the user name or password: check redis.url and redis.password",
+    "invalid password": "it refuses the password: check redis.url and redis.password",
+    "without any password": "it has no password, and one is given: take redis.password away",
+    "NOPERM": "this user may not do what a queue needs",
+    "DB index": "it has no such database: check the number at the end of redis.url",
+    "SELECT is not allowed": "it knows database 0 only: check the number at the end of redis.url",
+    "unknown command": "it lacks a command that is needed: Redis 6.2 or Valkey 7.2 is the least",
+}
+
+
+def translated(error: Exception, location: str, *, sent: bool) -> AsyncTasQError:
+    """What an error of the client means.
+
+    Args:
+        error: one of redis-py's, or of the socket.
+        location: where the server is.
+        sent: whether the request had been sent, so that the server may have carried it out.
+    """
+    said = str(error) or type(error).__name__
+    name = type(error).__name__
+    for words, meaning in _FOR_GOOD.items():
+        if words in said:
+            return ConfigurationError(f"Redis at {location}: {meaning}")
+    if isinstance(error, (theirs.AuthenticationError, theirs.NoPermissionError)):
+        return ConfigurationError(f"Redis at {location} refuses us: {said}")
+    for words, meaning in _FOR_NOW.items():
+        if words in said or (words == "LOADING" and isinstance(error, theirs.BusyLoadingError)):
+            return DriverUnavailable(f"Redis at {location}: {meaning}")
+    if isinstance(error, theirs.ReadOnlyError):
+        return DriverUnavailable(f"Redis at {location}: {_FOR_NOW['READONLY']}")
+    if isinstance(error, theirs.OutOfMemoryError):
+        return DriverUnavailable(f"Redis at {location}: {_FOR_NOW['OOM']}")
+    if isinstance(error, LOST) and sent:
+        return Indeterminate(f"Redis at {location} was lost before it had answered ({name})")
+    if isinstance(error, LOST):
+        return DriverUnavailable(f"Redis at {location} cannot be reached ({name}: {said})")
+    return DriverUnavailable(f"Redis at {location} refused: {said}")

@@ -1,0 +1,7 @@
+-- Remove dead letters for good. KEYS: a queue's. ARGV: ids. Answers per id: 1 if it was dead.
+local answers = {}
+for i, id in ipairs(ARGV) do
+    answers[i] = redis.call('HDEL', K.dead, id)
+    redis.call('ZREM', K.graves, id)
+end
+return answers

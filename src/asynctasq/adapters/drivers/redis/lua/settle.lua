@@ -1,0 +1,51 @@
+-- Carry out verdicts in order. KEYS: a queue's. ARGV: how many errors are kept of a message, then per settlement its id,
+-- its token, a verdict ('ack', 'retry', 'release', 'dead'), and three values: the delay in microseconds, the reason, the error.
+-- Answers per settlement: 1 if its token was valid.
+local kept = tonumber(ARGV[1])
+local at = now()
+local ids, answers, acked, settled = {}, {}, {}, {}
+for i = 2, #ARGV, 6 do ids[#ids + 1] = ARGV[i] end
+local states = values_of(K.states, ids)
+local shown = false
+
+local function remember(id, attempt, error)
+    local errors = redis.call('HGET', K.errors, id)
+    errors = errors and cmsgpack.unpack(errors) or {}
+    errors[#errors + 1] = {attempt, at, error}
+    if #errors > kept then table.remove(errors, 1) end
+    redis.call('HSET', K.errors, id, cmsgpack.pack(errors))
+end
+
+local function show(id, delay, attempts, expiries)
+    redis.call('HSET', K.states, id, struct.pack('>c8I4I4', FREE, attempts, expiries))
+    redis.call('ZADD', K.due, text(at + delay), id)
+    redis.call('ZREM', K.leased, id)
+    shown = true
+end
+
+for i, id in ipairs(ids) do
+    local given = 6 * i - 4
+    local token, verdict, delay = ARGV[given + 1], ARGV[given + 2], tonumber(ARGV[given + 3])
+    local holder, attempts, expiries = state_of(states[i])
+    local valid = token == holder and holder ~= FREE and not settled[id]
+    answers[i] = valid and 1 or 0
+    if valid then
+        settled[id] = true
+        if verdict == 'ack' then
+            acked[#acked + 1] = id
+        elseif verdict == 'retry' then
+            remember(id, attempts, ARGV[given + 5])
+            show(id, delay, attempts, expiries)
+        elseif verdict == 'release' then
+            show(id, delay, attempts - 1, expiries)
+        else
+            local history = redis.call('HGET', K.errors, id)
+            local record = redis.call('HGET', K.messages, id) or ''
+            bury(id, at + i, ARGV[given + 4], ARGV[given + 5], attempts, record, history)
+            acked[#acked + 1] = id
+        end
+    end
+end
+forget(acked)
+if shown then wake() end
+return answers
