@@ -44,7 +44,7 @@ def measured(place: Measured, peers: list[Peer], given: argparse.Namespace) -> d
     pythons: dict[str, str] = {}
     for peer in peers:
         try:
-            pythons[peer.name] = given.here_python if peer.name == HERE and given.here_python else python_of(peer)
+            pythons[peer.name] = given.python or python_of(peer)
         except Unavailable as why:
             failures[peer.name].append(str(why))
     for _ in range(given.rounds):
@@ -87,7 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--idle", type=float, default=10, help="seconds for which an idle worker is watched")
     parser.add_argument("--json", type=Path, default=RESULTS / "run.json")
     parser.add_argument(
-        "--here-python", help="an interpreter that has this tree installed, instead of a new environment"
+        "--python", help="an interpreter that has all that is measured, instead of environments of its own"
     )
     given = parser.parse_args()
     for broker in given.brokers:

@@ -1,8 +1,9 @@
 """Who is measured: each peer's pins, brokers and what is particular about it. Each script beside this file is one peer.
 
-A script is called as `python with_NAME.py COMMAND` with what it needs in the environment (see `work.py`); it answers in one line of JSON:
+A script is called as `python with_NAME.py COMMAND` with what it needs in the environment (see `work.py`); a client answers in one
+line of JSON, `{"tasks": N, "seconds": ...}`:
 
-    dispatch single|gather|many N async|sync    {"tasks": N, "seconds": ...}; the tasks are left in the broker
+    dispatch single|gather|many N async|sync    dispatches N no-op tasks and leaves them in the broker
     pings N                                     dispatches N pings, 10 ms apart, to a worker that waits for them
     worker async|sync                           serves until SIGTERM; concurrency 100, acknowledges after the run
 """
@@ -102,7 +103,7 @@ PEERS = (
     Peer(
         "asynctasq_1_7",
         ("redis",),
-        ("asynctasq==1.7.0", "hiredis==3.5.0"),
+        ("asynctasq[redis]==1.7.0", "hiredis==3.5.0"),
         note="an earlier, other implementation; what a killed worker held is not given back",
     ),
     Peer(

@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
+import uvloop
 import work
 
-from asynctasq import Config, RedisConfig, init
+from asynctasq import RedisConfig, init, task
 
-init(
-    Config(driver="redis", redis=RedisConfig(url=work.URL))
-    if False
-    else {"driver": "redis", "redis": {"url": work.URL}}
-)
+init({"driver": "redis", "redis": RedisConfig(url=work.URL)})
+
+
+@task
+async def noop() -> None:
+    work.noop()
+
+
+@task
+def noop_sync() -> None:
+    work.noop()
+
+
+@task
+async def ping(sent: float) -> None:
+    work.pong(sent)
+
+
+async def main(command: str, *arguments: str) -> None:
+    if command == "pings":
+        await work.pings(int(arguments[0]), lambda sent: this.ping(sent).dispatch())
+    else:
+        way, n, kind = arguments
+        call = this.noop_sync if kind == "sync" else this.noop
+        await work.dispatch(way, int(n), lambda: call().dispatch())
+
+
+if __name__ == "__main__":
+    if work.asked()[0] == "worker":
+        options = ["--driver", "redis", "--redis-url", work.URL, "--concurrency", str(work.CLAIMED)]
+        os.execv(sys.executable, [sys.executable, "-m", "asynctasq", "worker", *options])
+    import with_asynctasq_1_7 as this  # its worker imports a task by its module, which must not be __main__
+
+    uvloop.run(main(*work.asked()))

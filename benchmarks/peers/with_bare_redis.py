@@ -1,4 +1,4 @@
-"""The limit on Redis: redis-py and hiredis; a script claims 100 with a lease, one command settles them, both in one round trip."""
+"""The limit on Redis: redis-py and hiredis; one round trip settles 100 and claims the next 100 with a lease."""
 
 from __future__ import annotations
 

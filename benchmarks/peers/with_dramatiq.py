@@ -32,7 +32,7 @@ def ping(sent: float) -> None:
 
 def main(command: str, *arguments: str) -> None:
     if command == "worker":
-        os.environ["dramatiq_queue_prefetch"] = "1000"
+        os.environ["dramatiq_queue_prefetch"] = "1000"  # noqa: SIM112 -- so it is called
         options = ["--processes", "1", "--threads", "8"]
         os.execv(sys.executable, [sys.executable, "-m", "dramatiq", "with_dramatiq", *options])
     elif command == "pings":

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import work
 from huey import SqliteHuey
 
 FULL = 2
-huey = SqliteHuey(filename=str(Path(work.URL.removeprefix("sqlite:///"))), results=False, fsync=True)
+huey = SqliteHuey(filename=work.URL.removeprefix("sqlite:///"), results=False, fsync=True)
 
 
 @huey.task()
@@ -28,8 +27,7 @@ def main(command: str, *arguments: str) -> None:
         raise SystemExit("huey did not set synchronous=FULL: not the same durability")
     if command == "worker":
         options = ["--workers", "4", "--quiet", "--delay", "0.1", "--max-delay", "0.1", "--no-periodic"]
-        consumer = Path(sys.executable).with_name("huey_consumer.py")
-        os.execv(sys.executable, [sys.executable, str(consumer), "with_huey.huey", *options])
+        os.execv(sys.executable, [sys.executable, "-m", "huey.bin.huey_consumer", "with_huey.huey", *options])
     elif command == "pings":
         work.pings_sync(int(arguments[0]), ping)
     else:

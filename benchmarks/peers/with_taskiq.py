@@ -12,17 +12,17 @@ from taskiq_redis import RedisStreamBroker
 broker = RedisStreamBroker(work.URL, socket_timeout=None)
 
 
-@broker.task
+@broker.task(task_name="noop")
 async def noop() -> None:
     work.noop()
 
 
-@broker.task
+@broker.task(task_name="noop_sync")
 def noop_sync() -> None:
     work.noop()
 
 
-@broker.task
+@broker.task(task_name="ping")
 async def ping(sent: float) -> None:
     work.pong(sent)
 
