@@ -67,6 +67,8 @@ def _round(bench: measure.Bench, given: argparse.Namespace) -> tuple[dict[str, f
         steps.append((f"drain {kind}", lambda kind=kind, count=count: measure.drain(bench, kind, count)))
     if not peer.bare:
         steps.append(("latency", lambda: measure.latency(bench, given.pings, given.idle)))
+    if peer.name == HERE:
+        steps.append(("import", lambda: measure.imports(bench)))
     for what, step in steps:
         begin = time.monotonic()
         try:

@@ -198,6 +198,17 @@ def latency(bench: Bench, n: int, idle: float) -> dict[str, float]:
     return figures
 
 
+def imports(bench: Bench) -> dict[str, float]:
+    """What `import asynctasq` adds to the start of an interpreter."""
+    seconds = {}
+    for code in ("", "import asynctasq"):
+        begin = time.monotonic()
+        # -P: the scripts' folder is no place to find a module in.
+        subprocess.run([bench.python, "-P", "-c", code], check=True, timeout=PATIENCE)
+        seconds[code] = time.monotonic() - begin
+    return {"import asynctasq, ms": (seconds["import asynctasq"] - seconds[""]) * 1e3}
+
+
 @contextlib.contextmanager
 def _runs() -> Iterator[Path]:
     # In memory where there is such a place: a note of a run must not cost a write to the disk that a broker syncs.

@@ -29,11 +29,13 @@ def main(command: str, *arguments: str) -> None:
         options = ["--workers", "4", "--quiet", "--delay", "0.1", "--max-delay", "0.1", "--no-periodic"]
         os.execv(sys.executable, [sys.executable, "-m", "huey.bin.huey_consumer", "with_huey.huey", *options])
     elif command == "pings":
-        work.pings_sync(int(arguments[0]), ping)
+        work.pings_sync(int(arguments[0]), this.ping)
     else:
         way, n, _ = arguments
-        work.dispatch_sync(way, int(n), noop)
+        work.dispatch_sync(way, int(n), this.noop)
 
 
 if __name__ == "__main__":
+    import with_huey as this  # huey names a task by its module, which must not be __main__
+
     main(*work.asked())
