@@ -43,6 +43,8 @@ class Measured(Protocol):
 @dataclass(slots=True)
 class Redis:
     port: int
+    own: int = 0
+    """Commands of ours, which are no client's."""
 
     @property
     def setting(self) -> str:
@@ -53,7 +55,9 @@ class Redis:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def served(self) -> float:
-        return float(self._info("stats", "total_commands_processed")) - 1  # this one
+        return (
+            float(self._info("stats", "total_commands_processed")) - self.own + 1
+        )  # it does not count the one that asks
 
     def stored(self) -> float:
         return float(self._info("memory", "used_memory_dataset"))
@@ -63,6 +67,7 @@ class Redis:
         return lines[field].strip()
 
     def _ask(self, *words: str) -> str:
+        self.own += 1
         return subprocess.run(
             ["redis-cli", "-p", str(self.port), *words], capture_output=True, text=True, check=True
         ).stdout
