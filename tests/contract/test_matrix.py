@@ -42,6 +42,11 @@ OPTIONAL = (DeadLetters, Inspector, Purgeable)
 REASONS: dict[str, dict[str, str]] = {
     "memory": {"durable": "The messages live in the process that holds them, and end with it."},
     "sqlite": {},
+    "redis": {
+        "atomic_batch": "A batch is stored by one script per queue and thousand messages; each of those is atomic.",
+        "max_body": "A larger value makes everybody wait while it is copied; Redis itself ends at 512 MB.",
+        "claim_limit": "The server does nothing else while a script runs, so no script handles more.",
+    },
 }
 """Why a driver declares less than the best; anything else that is weaker is a mistake."""
 
@@ -108,7 +113,9 @@ def _shown(field: str, value: object) -> str:
             return "no"
         case int() if field == "max_body":
             return f"{value:,} bytes"
-        case int() | float() if field != "claim_limit":
+        case int() if field == "claim_limit":
+            return f"{value:,} messages"
+        case int() | float():
             return f"{value:g} s"
         case _:
             return str(value)

@@ -14,7 +14,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
+from uuid import uuid4
 
+import pytest
 from tests.integration import ledger_tasks
 from tests.integration.history import Dead, Ended, Enqueued, Event, Killed, Paused, Started, check
 
@@ -31,15 +33,32 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """A driver that these tests run on: how the environment names it, given a folder of its own."""
+    """A driver that these tests run on, empty: how the environment names it, given a folder of its own."""
 
     name: str
     environ: Callable[[Path], Mapping[str, str]]
 
 
-BROKERS = [
-    Broker("sqlite", lambda folder: {"ASYNCTASQ_DRIVER": "sqlite", "ASYNCTASQ_SQLITE_PATH": str(folder / "queue.db")}),
-]
+def sqlite(_: pytest.FixtureRequest) -> Broker:
+    return Broker(
+        "sqlite", lambda folder: {"ASYNCTASQ_DRIVER": "sqlite", "ASYNCTASQ_SQLITE_PATH": str(folder / "queue.db")}
+    )
+
+
+def redis(request: pytest.FixtureRequest) -> Broker:
+    return redis_at(request.getfixturevalue("redis_url"))
+
+
+def redis_at(url: str) -> Broker:
+    prefix = f"fleet-{uuid4().hex[:12]}"
+    return Broker(
+        "redis",
+        lambda _: {"ASYNCTASQ_DRIVER": "redis", "ASYNCTASQ_REDIS_URL": url, "ASYNCTASQ_REDIS_KEY_PREFIX": prefix},
+    )
+
+
+BROKERS = [sqlite, redis]
+"""How each is made for one test."""
 
 
 @dataclass(eq=False, slots=True)

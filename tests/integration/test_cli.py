@@ -225,7 +225,7 @@ def test_several_processes_drain_a_burst_and_end(shell):
     ("words", "code", "said"),
     [
         (["worker", "nowhere"], 2, "there is no module 'nowhere'"),
-        (["worker", "--driver", "redis"], 2, "not available yet"),
+        (["worker", "--driver", "mysql"], 2, "not available yet"),
         (["worker", "jobs", "--processes", "0"], 2, "worker.processes=0 (command line)"),
         (["stats", "--driver", "sqlite:////dev/null/queue.db"], None, "/dev/null/queue.db"),
         (["dead", "show", "nothing"], 1, "there is no dead letter nothing"),

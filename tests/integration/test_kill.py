@@ -27,9 +27,9 @@ TASKS = 2_000
 KILLS = 20
 
 
-@pytest.fixture(params=BROKERS, ids=lambda broker: broker.name)
+@pytest.fixture(params=BROKERS, ids=lambda make: make.__name__)
 def broker(request: pytest.FixtureRequest) -> Broker:
-    return request.param
+    return request.param(request)
 
 
 @pytest_asyncio.fixture

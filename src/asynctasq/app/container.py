@@ -6,7 +6,10 @@ per app; a test overrides a provider on its instance.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dependency_injector import containers, providers
+from pydantic import SecretStr
 
 from asynctasq.adapters.executors.event_loop import EventLoopExecutor
 from asynctasq.adapters.executors.thread import ThreadExecutor
@@ -33,7 +36,24 @@ def _sqlite(settings: Settings) -> QueueDriver:
     return SQLiteDriver(settings.sqlite.path, synchronous=settings.sqlite.synchronous)
 
 
-BUILT_IN = {"memory": _memory, "sqlite": _sqlite}
+def _redis(settings: Settings) -> QueueDriver:
+    from asynctasq.adapters.drivers.redis import RedisDriver
+
+    given = settings.redis
+    return RedisDriver(
+        _revealed(given.url) or "redis://localhost:6379",
+        password=_revealed(given.password),
+        db=given.db,
+        max_connections=given.max_connections,
+        key_prefix=given.key_prefix,
+    )
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+BUILT_IN: dict[str, Callable[[Settings], QueueDriver]] = {"memory": _memory, "sqlite": _sqlite, "redis": _redis}
 """How each of our drivers is built from settings; its client library is imported only then."""
 
 

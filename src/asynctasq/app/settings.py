@@ -100,12 +100,21 @@ class SqliteSettings(_Group):
 
 
 class RedisSettings(_Group):
-    """The Redis driver (not available yet)."""
+    """The Redis driver.
+
+    Attributes:
+        url: redis://, rediss:// or unix://; None for redis://localhost:6379.
+        password: if not in the URL.
+        db: the database's number, if not in the URL.
+        max_connections: how many connections a process may open; further requests wait for one.
+        key_prefix: what the names of all keys begin with.
+    """
 
     url: SecretStr | None = None
     password: SecretStr | None = None
-    max_connections: Annotated[Whole, Field(ge=1)] | None = None
-    key_prefix: str = "asynctasq"
+    db: Annotated[Whole, Field(ge=0)] | None = None
+    max_connections: Annotated[Whole, Field(ge=1)] = 100
+    key_prefix: Annotated[str, Field(pattern="^[^{}]+$")] = "asynctasq"
 
 
 class PostgresSettings(_Group):

@@ -43,6 +43,9 @@ logger = logging.getLogger("asynctasq.worker")
 LONGEST_WAIT = 5.0
 """Seconds that an empty claim waits at most: the bound on what a lost wake-up costs."""
 
+BURST_WAIT = 0.1
+"""Seconds that an empty claim of a burst waits while tasks run: how much later than the last of them it may end."""
+
 GATHER = 0.002
 """Seconds to wait for more free slots when only a few are free: keeps batches large under load."""
 
@@ -183,13 +186,15 @@ class Worker:
 
     async def _claim_until_stopped(self) -> None:
         while not self.stopping:
+            room = await self._room()
+            idle = not self._runs and not self._settler.backlog
             try:
                 await self._driver.connect()
                 claims = await self._driver.claim(
                     self._queues_in_turn(),
-                    limit=await self._room(),
+                    limit=room,
                     lease=self.options.lease,
-                    wait=0 if self.options.burst else min(LONGEST_WAIT, self.options.lease / 2),
+                    wait=self._patience(idle=idle),
                     worker=self.options.id,
                 )
             except DriverError as error:
@@ -204,10 +209,14 @@ class Worker:
                     self._start(claim)
             if suspects:
                 await self._run_alone(suspects)
-            elif not claims and self.options.burst:
-                if not self._runs and not self._settler.backlog:
-                    return
-                await self._change()
+            elif self.options.burst and idle and not claims:
+                return
+
+    def _patience(self, *, idle: bool) -> float:
+        """How long an empty claim waits. In a burst what runs may bring more, a retry say, and nothing else is waited for."""
+        if not self.options.burst:
+            return min(LONGEST_WAIT, self.options.lease / 2)
+        return 0 if idle else BURST_WAIT
 
     async def _room(self) -> int:
         """How many more claims can be held; waits until it is one at least."""

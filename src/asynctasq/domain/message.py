@@ -10,7 +10,7 @@ class Message:
     """Opaque bytes for one queue, with what the broker itself must know.
 
     Attributes:
-        id: unique for ever; the same id twice is one message where the driver declares `idempotent_enqueue`.
+        id: unique for ever; the same id twice on a queue is one message where `idempotent_enqueue` is declared.
         queue: a valid queue name.
         body: the encoded task. No driver looks into it.
         delay: seconds, by the broker's clock, before it may be claimed for the first time.

@@ -1,12 +1,5 @@
-"""The Redis driver: Redis 6.2 or newer, or Valkey."""
+"""The Redis driver: Redis 6.2 or newer, or Valkey 7.2 or newer."""
 
-from asynctasq.domain.errors import MissingDependency
-
-try:
-    from asynctasq.adapters.drivers.redis import RedisDriver
-except ModuleNotFoundError as error:
-    if error.name != "redis":
-        raise
-    raise MissingDependency("the Redis driver needs the package redis: install asynctasq with its extra 'redis'") from error
+from asynctasq.adapters.drivers.redis import RedisDriver
 
 __all__ = ["RedisDriver"]

@@ -38,7 +38,7 @@ class Capabilities:
         unique: `Message.unique_key` is honoured.
         group: `Message.group` is honoured.
         fencing: a superseded receipt answers LOST and changes nothing, decided by the broker.
-        idempotent_enqueue: the same id is one message while it is ready, delayed, leased or dead.
+        idempotent_enqueue: the same id on the same queue is one message while it is ready, delayed, leased or dead.
         atomic_batch: a batch enqueue is applied as a whole or not at all.
         atomic_move: Retry, Release and DeadLetter move a message in one step; False: copy first, delete second.
         atomic_follow_up: `Settlement.then` is enqueued in the same step.
@@ -202,8 +202,8 @@ class QueueDriver(Protocol):
         """Store messages; one answer each, in order.
 
         A CREATED message is as durable as `capabilities.durable` says. `delay` counts from now on the broker's clock; the
-        message is never shown before it has passed. The same id twice, also within one batch, is one message where
-        `idempotent_enqueue` is declared, for as long as it is ready, delayed, leased or dead.
+        message is never shown before it has passed. The same id twice on a queue, also within one batch, is one message
+        where `idempotent_enqueue` is declared, for as long as it is ready, delayed, leased or dead.
 
         A body over `max_body` (`PayloadTooLarge`), a delay over `max_delay` or an undeclared field (`UnsupportedByDriver`) and
         a bad queue name (`InvalidName`) FAIL that message alone.

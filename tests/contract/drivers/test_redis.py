@@ -46,14 +46,25 @@ class RedisHarness(Harness):
                 client.eval(AGE, 0, round(seconds * 1_000_000), f"{{{self.prefix}:{queue.decode()}}}")
 
 
-@pytest.fixture(scope="class", autouse=True)
-def _servers(request: pytest.FixtureRequest, redis_url: str) -> None:
-    request.cls.url = redis_url
+server: list[str] = []
+"""Where the model's driver finds its server: a unittest.TestCase takes no fixture's value."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _known(redis_url: str) -> None:
+    server[:] = [redis_url]
+
+
+@contextmanager
+def broker() -> Generator[tuple[RedisDriver, RedisHarness], None, None]:
+    harness = RedisHarness(server[0])
+    yield harness.driver(), harness
+
+
+TestRedisDriverAgainstTheModel = pytest.mark.timeout(300)(against_the_model(broker))
 
 
 class TestRedisDriver(DriverContract):
-    url: str
-
     @pytest.fixture
     def harness(self, redis_url: str) -> RedisHarness:
         return RedisHarness(redis_url)

@@ -446,6 +446,26 @@ async def test_burst_ends_when_nothing_is_ready_and_leaves_the_delayed() -> None
 
 
 @virtual
+async def test_burst_runs_a_retry_that_comes_due_while_others_run() -> None:
+    bench = Bench()
+    starts: list[float] = []
+
+    async def fail() -> None:
+        starts.append(now())
+        raise ValueError
+
+    async def work() -> None:
+        await asyncio.sleep(60)
+
+    begin = now()
+    await bench.dispatch(bench.task(fail, max_attempts=2, retry_delay=5)())
+    await bench.dispatch(bench.task(work)())
+    await bench.drain()
+    assert starts == pytest.approx([begin, begin + 5], abs=0.2)
+    assert now() == pytest.approx(begin + 60, abs=0.2)
+
+
+@virtual
 async def test_contextvars_do_not_leak_from_one_task_to_the_next() -> None:
     import contextvars
 

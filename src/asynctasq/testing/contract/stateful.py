@@ -164,11 +164,11 @@ class _Machine(RuleBasedStateMachine):
         self.sent += batch
 
     @precondition(lambda self: self.sent)
-    @rule(which=_recent, queue=_queues, delay=_units)
-    def enqueue_the_same_id(self, which: int, queue: int, delay: int) -> None:
-        """An id that has been used: alive, dead or gone."""
-        body, id = str(next(self.serial)).encode(), _latest(self.sent, which).id
-        self.expect_enqueued([message(self.names[queue], body, id=id, delay=delay * self.harness.unit)] * 2)
+    @rule(which=_recent, delay=_units)
+    def enqueue_the_same_id(self, which: int, delay: int) -> None:
+        """An id that its queue has seen: alive, dead or gone."""
+        body, earlier = str(next(self.serial)).encode(), _latest(self.sent, which)
+        self.expect_enqueued([message(earlier.queue, body, id=earlier.id, delay=delay * self.harness.unit)] * 2)
 
     def expect_enqueued(self, batch: Sequence[Message]) -> None:
         expected: list[EnqueueStatus] = []

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from redis import exceptions as theirs
-from redis.asyncio import BlockingConnectionPool, Connection
+from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -36,15 +36,13 @@ class Address:
     def __init__(self, url: str, *, password: str | None, db: int | None) -> None:
         parts = urlsplit(url)
         try:
-            if parts.scheme not in ("redis", "rediss", "unix"):
-                raise ValueError("it begins with redis://, rediss:// or unix://")
             options: dict[str, Any] = dict(parse_url(url))
             place = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
         except (ValueError, TypeError) as error:
             # The URL itself may hold a password, and a password with odd characters is the likely cause.
             raise ConfigurationError(
-                "redis.url cannot be read: write redis://host:6379/0, with a user name and password percent-encoded "
-                "or the password in redis.password"
+                "redis.url cannot be read: write redis://host:6379/0 (or rediss://, unix://), a user name and password "
+                "in it percent-encoded, or the password in redis.password"
             ) from error
         for name, given in (("password", password), ("db", db)):
             if given is None:
@@ -60,22 +58,19 @@ class Address:
 
     def pool(self, size: int) -> BlockingConnectionPool:
         """Connections to it, none open yet."""
-        return BlockingConnectionPool(
-            **{
-                # Given one by one, as defaults differ between versions of the client. Time is bounded by whoever asks.
-                "socket_timeout": None,
-                "socket_connect_timeout": PATIENCE,
-                "socket_keepalive": True,
-                "retry": Retry(NoBackoff(), 0),
-                "health_check_interval": 0,
-                "protocol": 2,
-                "decode_responses": False,
-                "client_name": "asynctasq",
-                **self._options,
-            },
-            max_connections=size,
-            timeout=PATIENCE,
-        )
+        options: dict[str, Any] = {
+            # Given one by one, as defaults differ between versions of the client. Time is bounded by whoever asks.
+            "socket_timeout": None,
+            "socket_connect_timeout": PATIENCE,
+            "socket_keepalive": True,
+            "retry": Retry(NoBackoff(), 0),
+            "health_check_interval": 0,
+            "protocol": 2,
+            "decode_responses": False,
+            "client_name": "asynctasq",
+            **self._options,
+        }
+        return BlockingConnectionPool(**options, max_connections=size, timeout=PATIENCE)
 
 
 class Server:
@@ -124,7 +119,7 @@ class Server:
         sent = False
         try:
             async with asyncio.timeout(PATIENCE):
-                connection = await self._pool.get_connection()
+                connection: Any = await self._pool.get_connection()  # type: ignore[no-untyped-call]
                 try:
                     packed = connection.pack_commands(commands)
                     sent = True
@@ -146,7 +141,7 @@ class Server:
         return meant
 
 
-async def _reply(connection: Connection) -> Any:
+async def _reply(connection: Any) -> Any:
     """The next reply; what the server refuses is a reply too."""
     try:
         return await connection.read_response()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator, Callable, Iterable
-from typing import Any
+from collections.abc import AsyncGenerator, Iterable
+from typing import Any, cast
 
 from redis import exceptions as theirs
 from redis.asyncio import Redis
@@ -56,7 +56,7 @@ class Doorbell:
 
     async def close(self) -> None:
         """Stop listening, and let everybody go."""
-        self._ring(lambda _: True)
+        self._ring()
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.wait({self._listening})
@@ -79,7 +79,7 @@ class Doorbell:
         pause, longest = PAUSES
         while True:
             with contextlib.suppress(theirs.RedisError, OSError, TimeoutError):
-                async with Redis(connection_pool=self._address.pool(1)) as client, client.pubsub() as pubsub:
+                async with Redis(connection_pool=self._address.pool(1)) as client, _subscription(client) as pubsub:
                     async with asyncio.timeout(PATIENCE):
                         await pubsub.subscribe(*self._channels)
                     self._pubsub = pubsub
@@ -94,20 +94,29 @@ class Doorbell:
     async def _attend(self, pubsub: PubSub) -> None:
         is_tested = False
         while True:
-            said: dict[str, Any] | None = await pubsub.get_message(timeout=PATIENCE if is_tested else HEARTBEAT)
+            said = await _next(pubsub, PATIENCE if is_tested else HEARTBEAT)
             if said is None and is_tested:
                 return
             is_tested = said is None
             if said is None:
-                await pubsub.ping()
+                await pubsub.execute_command("PING")
             elif said["type"] == "subscribe":
                 self._heard.add(said["channel"])
                 self._changed.set()
-                self._ring(lambda channels, channel=said["channel"]: channel in channels)
+                self._ring(said["channel"])
             elif said["type"] == "message":
-                self._ring(lambda channels, channel=said["channel"]: channel in channels)
+                self._ring(said["channel"])
 
-    def _ring(self, whom: Callable[[frozenset[bytes]], bool]) -> None:
+    def _ring(self, channel: bytes | None = None) -> None:
         for event, channels in self._waiting.items():
-            if whom(channels):
+            if channel is None or channel in channels:
                 event.set()
+
+
+def _subscription(client: Redis) -> PubSub:
+    return client.pubsub()  # pyright: ignore[reportUnknownMemberType]
+
+
+async def _next(pubsub: PubSub, timeout: float) -> dict[str, Any] | None:
+    """What is said next, if it is said within `timeout` seconds."""
+    return cast("dict[str, Any] | None", await pubsub.get_message(timeout=timeout))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import time
 from collections import defaultdict
@@ -122,12 +123,11 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
         if not key_prefix or set(key_prefix) & set("{}"):
             raise ConfigurationError(f"key_prefix={key_prefix!r}: use a name without braces")
         self.capabilities = _CAPABILITIES
-        self._arguments = {"password": password, "db": db, "max_connections": max_connections, "key_prefix": key_prefix}
-        self._url = url
-        self._address = Address(url, password=password, db=db)
-        self.location = self._address.location
+        self._url, self._password, self._db = url, password, db
         self._max_connections = max_connections
         self._keys = Keys(key_prefix)
+        self._address = Address(url, password=password, db=db)
+        self.location = self._address.location
         self._connected: Server | None = None
         self._doorbell: Doorbell | None = None
         self._registered: dict[str, float] = {}
@@ -159,7 +159,13 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
             await server.close()
 
     def sibling(self) -> RedisDriver:
-        return RedisDriver(self._url, **self._arguments)  # type: ignore[arg-type] -- the constructor's own
+        return RedisDriver(
+            self._url,
+            password=self._password,
+            db=self._db,
+            max_connections=self._max_connections,
+            key_prefix=self._keys.prefix,
+        )
 
     async def enqueue(self, messages: Sequence[Message]) -> Sequence[Enqueued]:
         server = self._server
@@ -182,25 +188,32 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
         return [answer for answer in answers if answer is not None]
 
     async def claim(
-        self, queues: Sequence[str], *, limit: int, lease: float, wait: float, worker: str
+        self,
+        queues: Sequence[str],
+        *,
+        limit: int,
+        lease: float,
+        wait: float,
+        worker: str,  # noqa: ARG002 -- for brokers that show it
     ) -> Sequence[Claim]:
-        claims, _ = await self._look(queues, limit, lease, waits=False) if wait <= 0 else ([], None)
-        if claims or wait <= 0 or self._doorbell is None:
+        if wait <= 0:
+            claims, _ = await self._look(queues, limit, lease, waits=False)
             return claims
         loop = asyncio.get_running_loop()
         end = loop.time() + wait
-        async with self._doorbell.rung_for(self._keys.channel(queue) for queue in queues) as rung:
+        async with self._bell.rung_for(self._keys.channel(queue) for queue in queues) as rung:
             while True:
-                # Cleared before the look: what comes after the look rings.
-                rung.clear()
+                rung.clear()  # before the look: what comes after it rings
                 claims, due_in = await self._look(queues, limit, lease, waits=True)
-                if claims or (left := end - loop.time()) <= 0:
+                now = loop.time()
+                if claims or now >= end:
                     return claims
+                due = math.inf if due_in is None else now + due_in
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(left, LONGEST_WAIT, left if due_in is None else due_in)):
+                    async with asyncio.timeout_at(min(end, due, now + LONGEST_WAIT)):
                         await rung.wait()
-                if end - loop.time() <= 0 and not rung.is_set() and due_in is None:
-                    return []
+                if not rung.is_set() and end < due and loop.time() >= end:
+                    return []  # nothing can have come: the next claim will look anyway
 
     async def extend(self, claims: Sequence[Claim], *, lease: float) -> Sequence[Extended]:
         server = self._server
@@ -296,8 +309,17 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
     @property
     def _server(self) -> Server:
         if self._connected is None:
-            raise DriverClosed(f"the Redis driver of {self.location} is not connected: await connect() first")
+            raise self._closed()
         return self._connected
+
+    @property
+    def _bell(self) -> Doorbell:
+        if self._doorbell is None:
+            raise self._closed()
+        return self._doorbell
+
+    def _closed(self) -> DriverClosed:
+        return DriverClosed(f"the Redis driver of {self.location} is not connected: await connect() first")
 
     async def _inspect(self, server: Server) -> None:
         """Refuse a server that will not do, and warn of one that may lose what it acknowledged."""
@@ -379,22 +401,20 @@ def _parts(places: Sequence[int]) -> Iterable[Sequence[int]]:
 
 def _stored(messages: Iterable[Message]) -> list[Any]:
     return [
-        value
-        for message in messages
-        for value in (packed_id(message.id), in_microseconds(message.delay), message.body)
+        value for message in messages for value in (packed_id(message.id), in_microseconds(message.delay), message.body)
     ]
 
 
-def _claims(claimed: Sequence[Any], queues: Sequence[str], token: bytes, deadline: float) -> list[Claim]:
+def _claims(claimed: list[Any], queues: Sequence[str], token: bytes, deadline: float) -> list[Claim]:
     receipt = token.hex()
     claims: list[Claim] = []
     for n in range(0, len(claimed), 5):
-        queue, packed, record, attempt, expiries = claimed[n : n + 5]
+        place, packed, record, attempt, expiries = claimed[n : n + 5]
         enqueued_at, body = unpacked_record(record)
         id = unpacked_id(packed)
         claims.append(
             Claim(
-                message=Message(id=id, queue=queues[queue], body=body),
+                message=Message(id=id, queue=queues[int(place)], body=body),
                 attempt=attempt,
                 # The token alone would fence, but a receipt is one message's.
                 receipt=f"{receipt}-{id}",
@@ -465,5 +485,7 @@ def _refusal(message: Message) -> DispatchError | None:
         )
     most = _CAPABILITIES.max_body
     if most is not None and len(message.body) > most:
-        return PayloadTooLarge(f"message {message.id!r} has {len(message.body)} bytes; Redis takes {most}: send a reference")
+        return PayloadTooLarge(
+            f"message {message.id!r} has {len(message.body)} bytes; Redis takes {most}: send a reference"
+        )
     return None

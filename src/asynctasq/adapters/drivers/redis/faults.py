@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from redis import exceptions as theirs
 
 from asynctasq.domain.errors import AsyncTasQError, ConfigurationError, DriverUnavailable, Indeterminate
@@ -32,6 +34,8 @@ _FOR_GOOD = {
     "unknown command": "it lacks a command that is needed: Redis 6.2 or Valkey 7.2 is the least",
 }
 
+_CODES = {theirs.BusyLoadingError: "LOADING", theirs.OutOfMemoryError: "OOM", theirs.ReadOnlyError: "READONLY"}
+
 
 def translated(error: Exception, location: str, *, sent: bool) -> AsyncTasQError:
     """What an error of the client means.
@@ -42,21 +46,20 @@ def translated(error: Exception, location: str, *, sent: bool) -> AsyncTasQError
         sent: whether the request had been sent, so that the server may have carried it out.
     """
     said = str(error) or type(error).__name__
-    name = type(error).__name__
-    for words, meaning in _FOR_GOOD.items():
-        if words in said:
-            return ConfigurationError(f"Redis at {location}: {meaning}")
+    if meaning := _meaning(_FOR_GOOD, said):
+        return ConfigurationError(f"Redis at {location}: {meaning}")
     if isinstance(error, (theirs.AuthenticationError, theirs.NoPermissionError)):
         return ConfigurationError(f"Redis at {location} refuses us: {said}")
-    for words, meaning in _FOR_NOW.items():
-        if words in said or (words == "LOADING" and isinstance(error, theirs.BusyLoadingError)):
-            return DriverUnavailable(f"Redis at {location}: {meaning}")
-    if isinstance(error, theirs.ReadOnlyError):
-        return DriverUnavailable(f"Redis at {location}: {_FOR_NOW['READONLY']}")
-    if isinstance(error, theirs.OutOfMemoryError):
-        return DriverUnavailable(f"Redis at {location}: {_FOR_NOW['OOM']}")
-    if isinstance(error, LOST) and sent:
-        return Indeterminate(f"Redis at {location} was lost before it had answered ({name})")
-    if isinstance(error, LOST):
-        return DriverUnavailable(f"Redis at {location} cannot be reached ({name}: {said})")
-    return DriverUnavailable(f"Redis at {location} refused: {said}")
+    # The client takes the code off some errors and makes a class of it.
+    code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "")
+    if meaning := _meaning(_FOR_NOW, f"{code} {said}"):
+        return DriverUnavailable(f"Redis at {location}: {meaning}")
+    if not isinstance(error, LOST):
+        return DriverUnavailable(f"Redis at {location} refused: {said}")
+    if sent:
+        return Indeterminate(f"Redis at {location} was lost before it had answered ({type(error).__name__})")
+    return DriverUnavailable(f"Redis at {location} cannot be reached ({type(error).__name__}: {said})")
+
+
+def _meaning(known: Mapping[str, str], said: str) -> str | None:
+    return next((meaning for words, meaning in known.items() if words in said), None)

@@ -16,7 +16,9 @@ class Keys:
     """
 
     prefix: str
-    _known: dict[str, tuple[bytes, ...]] = field(default_factory=dict[str, tuple[bytes, ...]], repr=False, compare=False)
+    _known: dict[str, tuple[bytes, ...]] = field(
+        default_factory=dict[str, tuple[bytes, ...]], repr=False, compare=False
+    )
 
     def of(self, queue: str) -> tuple[bytes, ...]:
         """All keys of a queue."""
