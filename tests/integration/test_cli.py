@@ -196,7 +196,7 @@ def test_sigquit_shows_what_is_running(shell):
     worker.read("resting")
     worker.process.send_signal(signal.SIGQUIT)
     worker.stop()
-    assert "1 tasks run" in worker.log
+    assert "running now:" in worker.log
     assert "(jobs:rest), attempt 1" in worker.log
 
 

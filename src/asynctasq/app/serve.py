@@ -119,11 +119,11 @@ def _on_signal(worker: Worker, number: signal.Signals) -> None:
 
 
 def _dump(worker: Worker) -> None:
-    running = worker.running()
-    sys.stderr.write("\n  ".join([f"asynctasq: {len(running)} tasks run", *running]) + "\n")
     for task in asyncio.all_tasks():
         task.print_stack(file=sys.stderr)
     faulthandler.dump_traceback(all_threads=True)
+    # Last, where it is seen.
+    sys.stderr.write("\n  ".join(["asynctasq: running now:", *(worker.running() or ["nothing"])]) + "\n")
 
 
 async def _summarize(worker: Worker) -> None:
@@ -172,8 +172,12 @@ def _announce(app: App, serving: Serving, worker: Worker) -> None:
     for function in app.registry:
         config = function.config(app.defaults)
         if app.drivers.get(config.driver) is not description:
-            how = config.driver if isinstance(config.driver, str) else "module:attribute"
-            logger.info("not served here: task %s, of another driver; `--driver %s` serves it", function.name, how)
+            how = (
+                f"`--driver {config.driver}`"
+                if isinstance(config.driver, str)
+                else "--driver and module:attribute of its instance"
+            )
+            logger.info("not served here: task %s, of another driver; a worker with %s serves it", function.name, how)
         elif config.queue not in options.queues:
             logger.info("not served here: task %s, its queue %s is not in --queues", function.name, config.queue)
         else:

@@ -4,6 +4,11 @@ Needs the extra `asynctasq[testing]`. Importing this package turns on pytest's a
 broken promise shows its values.
 """
 
-import pytest
+from asynctasq.domain.errors import MissingDependency
+
+try:
+    import pytest
+except ModuleNotFoundError as error:
+    raise MissingDependency("asynctasq.testing needs pytest: install asynctasq with its extra 'testing'") from error
 
 pytest.register_assert_rewrite("asynctasq.testing.contract")

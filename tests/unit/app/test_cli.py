@@ -314,6 +314,15 @@ def test_the_command_line_wins_over_what_the_app_gives_to_init(project):
     assert '"info"' not in result.stderr
 
 
+@pytest.mark.parametrize("words", [[], ["worker"], ["stats"], ["dead"], ["dead", "list"], ["config"]], ids=" ".join)
+def test_help_keeps_its_lines_apart_and_shows_no_marks_of_its_making(words):
+    text = cli(*words, "--help").stdout
+    assert "\\b" not in text
+    assert "\b" not in text
+    examples = re.findall(r"^  asynctasq .*$", text, re.MULTILINE)
+    assert all(line.count("asynctasq") == 1 for line in examples)
+
+
 def test_help_teaches_by_example_signals_and_exit_codes():
     text = cli("worker", "--help").stdout
     for word in ("asynctasq worker shop.tasks", "TERM, INT", "QUIT", "Exit codes", "--shutdown-grace"):

@@ -11,7 +11,7 @@ __all__ = ["main"]
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="asynctasq")
 def main() -> None:
-    r"""Run and look after background tasks.
+    """Run and look after background tasks.
 
     \b
     asynctasq worker               run the tasks found in this folder
@@ -30,7 +30,7 @@ def main() -> None:
       2    wrong usage or configuration
       3    the broker cannot be reached
       130  interrupted before it was done
-    """
+    """  # noqa: D301 -- \b is click's own: what follows is not rewrapped
 
 
 for command in (worker.worker, stats.stats, dead.dead, config.config):

@@ -28,7 +28,7 @@ Act = Callable[["DeadLetters", Sequence[str]], Coroutine[Any, Any, Sequence[bool
 
 @click.group()
 def dead() -> None:
-    r"""Read, requeue and purge dead letters.
+    """Read, requeue and purge dead letters.
 
     A dead letter is a task that has failed for good, kept as it was with the reason.
 
@@ -38,7 +38,7 @@ def dead() -> None:
     asynctasq dead requeue 019a2c1e-...
     asynctasq dead requeue --queue emails --all
     asynctasq dead purge --queue emails --all --yes
-    """
+    """  # noqa: D301 -- \b is click's own: what follows is not rewrapped
 
 
 @dead.command("list")

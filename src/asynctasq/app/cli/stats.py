@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @where
 @click.option("--json", "as_json", is_flag=True, help="A list of objects, one for each queue.")
 def stats(queues: tuple[str, ...], app: str | None, driver: str | None, as_json: bool) -> None:
-    r"""Show how the queues stand.
+    """Show how the queues stand.
 
     Without a QUEUE: every queue that holds something, and those of the app's tasks. READY tasks are due, DELAYED ones
     are not yet, LEASED ones are held by a worker, DEAD ones have failed for good. OLDEST is how long the longest waiting
@@ -31,7 +31,7 @@ def stats(queues: tuple[str, ...], app: str | None, driver: str | None, as_json:
     \b
     asynctasq stats
     asynctasq stats emails reports --json
-    """
+    """  # noqa: D301 -- \b is click's own: what follows is not rewrapped
     for queue in queues:
         check_queue_name(queue)
     location, answer = run(_stats(open_quietly(app), driver, queues))

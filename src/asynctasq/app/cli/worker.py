@@ -57,7 +57,7 @@ def worker(
     log_format: Format | None,
     lifeline: int | None,
 ) -> None:
-    r"""Run tasks until told to stop.
+    """Run tasks until told to stop.
 
     APP is the module that makes them, such as shop.tasks; a module:attribute that is an app; or a file. Without it, the
     settings app and imports say what to import; without those, the files below this folder that make tasks are found (by
@@ -78,7 +78,7 @@ def worker(
     \b
     Exit codes: 0 stopped in good order or drained, 1 failed, 2 wrong usage or configuration, 3 the broker
     cannot be reached, 130 interrupted before it was done. With --processes, the worst of the workers'.
-    """
+    """  # noqa: D301 -- \b is click's own: what follows is not rewrapped
     # Until the worker listens for itself: nothing has been claimed, so there is nothing to finish.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)

@@ -106,7 +106,10 @@ class Life(DriverPromises):
             await sibling.close()
             return mine
 
-        threads = [asyncio.to_thread(asyncio.run, work(driver.sibling())) for _ in range(2)]
+        def elsewhere(sibling: QueueDriver) -> list[str]:
+            return asyncio.run(work(sibling))
+
+        threads = [asyncio.to_thread(elsewhere, driver.sibling()) for _ in range(2)]
         shares = await asyncio.gather(*threads)
         assert Counter(id for share in shares for id in share) == Counter(ids(batch))
 
