@@ -382,10 +382,12 @@ async def test_a_claim_that_outlived_two_workers_runs_alone() -> None:
     bench = Bench()
     running: set[int] = set()
     beside: dict[int, int] = {}
+    starts: list[int] = []
 
     async def work(n: int) -> None:
         running.add(n)
-        beside[n] = 0
+        starts.append(n)
+        beside.setdefault(n, 0)
         for _ in range(10):
             beside[n] = max(beside[n], len(running) - 1)
             await asyncio.sleep(0.1)
@@ -401,9 +403,30 @@ async def test_a_claim_that_outlived_two_workers_runs_alone() -> None:
         await bench.dispatch(function(n))
     async with bench.working():
         await asyncio.sleep(60)
-    assert sorted(beside) == list(range(10))
+    assert sorted(starts) == list(range(10))
     assert [beside[n] for n in range(5)] == [0] * 5
     assert await bench.ready() == (0, 0, 0)
+
+
+@virtual
+async def test_a_suspect_that_waits_to_run_alone_is_given_back_when_the_worker_stops() -> None:
+    bench = Bench()
+
+    async def work(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    function = bench.task(work)
+    await bench.dispatch(function(1))
+    for _ in range(2):
+        await bench.memory.claim(["default"], limit=5, lease=1, wait=0, worker="dies")
+        await asyncio.sleep(2)
+    (suspect,) = await bench.memory.claim(["default"], limit=5, lease=1, wait=0, worker="dies")
+    await bench.dispatch(function(50))
+    async with bench.working(lease=100, shutdown_grace=60):
+        await asyncio.sleep(10)  # the suspect came back after one second, and waits for the other to end
+        assert await bench.ready() == (0, 0, 2)
+    (claim,) = await bench.memory.claim(["default"], limit=5, lease=1, wait=0, worker="next")
+    assert (claim.message.id, claim.attempt) == (suspect.message.id, suspect.attempt + 1)
 
 
 @virtual
