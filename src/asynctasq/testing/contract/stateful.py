@@ -246,15 +246,17 @@ class _Machine(RuleBasedStateMachine):
         self.model.now += units
         self.loop.run(self.harness.age(units * self.harness.unit))
 
-    @precondition(lambda self: len(self.model.live) >= CROWD)
+    @precondition(lambda self: len(self.model.live) >= CROWD or self.model.dead)
     @rule(queue=_queues)
     def purge(self, queue: int) -> None:
-        """Everything but the dead."""
+        """Everything but the dead: preferably where there are some."""
         if isinstance(self.driver, Purgeable):
-            purged = [id for id, row in self.model.live.items() if row.queue == self.names[queue]]
+            graves = list(self.model.dead.values())
+            name = graves[-1].queue if graves else self.names[queue]
+            purged = [id for id, row in self.model.live.items() if row.queue == name]
             for id in purged:
                 del self.model.live[id]
-            assert self.loop.run(self.driver.purge(self.names[queue])) == len(purged)
+            assert self.loop.run(self.driver.purge(name)) == len(purged)
 
     @precondition(lambda self: self.model.dead)
     @rule(which=st.lists(_recent, min_size=1, max_size=3))
