@@ -365,3 +365,24 @@ class Purgeable(Protocol):
 
         Receipts of purged messages are superseded: their settlement answers LOST.
         """
+
+
+@runtime_checkable
+class Installable(Protocol):
+    """Optional: the broker needs tables of ours, which an operator installs; `connect()` verifies them and never does."""
+
+    @abstractmethod
+    def schema_sql(self) -> str:
+        """What `install()` runs, for people who run it themselves. Needs no connection."""
+
+    @abstractmethod
+    async def install(self) -> None:
+        """Install what is missing and upgrade what is old; nothing that is there is lost. Needs no `connect()`.
+
+        May be run at any time, again, and by several at once.
+
+        Raises:
+            DriverUnavailable: nothing was changed.
+            Indeterminate: everything may have been changed, or nothing; run it again.
+            ConfigurationError: it can never be done as configured.
+        """

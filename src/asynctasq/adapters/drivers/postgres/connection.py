@@ -1,0 +1,155 @@
+"""One server, and how it is asked: one statement in one round trip, bounded in time, with the port's errors."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from asynctasq.adapters.drivers.postgres.faults import CONTENDED, THEIRS, translated
+from asynctasq.domain.errors import ConfigurationError
+
+PATIENCE = 4.5
+"""Seconds for one statement, connecting included: the port allows a verb five."""
+
+RETRIES = 3
+"""How often a statement is sent again that others got in the way of."""
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+class Address:
+    """Where a server is and how to log in.
+
+    Args:
+        dsn: as libpq reads it: postgresql://user:password@host:port/database?option=value.
+        statement_cache_size: prepared statements per connection; None for as many as there are.
+
+    Attributes:
+        location: the URL without user, password and options.
+
+    Raises:
+        ConfigurationError: not a URL of PostgreSQL.
+    """
+
+    def __init__(self, dsn: str, statement_cache_size: int | None) -> None:
+        try:
+            parts = urlsplit(dsn)
+            hosts, database = parts.netloc.rpartition("@")[2], parts.path.strip("/")
+            for host in hosts.split(","):
+                _ = urlsplit(f"//{host}").port  # raises if it is no number
+            # Behind "#", and behind "?" before "@", is the rest of a password.
+            readable = parts.scheme in ("postgres", "postgresql") and not parts.fragment and "@" not in parts.query
+        except ValueError:
+            readable, hosts, database = False, "", ""
+        if not readable:
+            # Not shown, and no cause: either may hold the password, whose odd characters are the likely reason.
+            raise ConfigurationError(
+                "postgres.dsn cannot be read: write postgresql://user:password@host:5432/database, "
+                "the user name and password percent-encoded"
+            )
+        self.location = f"postgresql://{hosts or 'localhost'}/{database}"
+        self._dsn = dsn
+        # A statement stays prepared as long as its connection: there are a dozen of them, and all are ours.
+        self._options: dict[str, Any] = {"max_cached_statement_lifetime": 0}
+        if statement_cache_size is not None:
+            self._options = {"statement_cache_size": statement_cache_size}
+
+    async def connect(self) -> Connection:
+        """A new connection. Raises the client's errors."""
+        return await asyncpg.connect(
+            self._dsn, timeout=PATIENCE, server_settings={"application_name": "asynctasq"}, **self._options
+        )
+
+
+class Server:
+    """A connected server, on one event loop.
+
+    The client's own pool sends a statement of its own each time that a connection is given back; ours leave nothing behind
+    that would have to be reset.
+
+    Args:
+        address: where it is.
+        size: how many connections there may be; further statements wait for one.
+    """
+
+    def __init__(self, address: Address, size: int) -> None:
+        self.location = address.location
+        self._address = address
+        self._free = asyncio.Semaphore(size)
+        self._idle: list[Connection] = []
+        self._is_closed = False
+
+    async def ask(self, statement: str, *arguments: object) -> list[Any]:
+        """The rows that a statement answers, which is a transaction of its own.
+
+        Raises:
+            DriverUnavailable: nothing was carried out.
+            Indeterminate: it may have been.
+            ConfigurationError: the server will always refuse.
+        """
+        for _ in range(RETRIES):
+            try:
+                return await self._exchange(statement, arguments)
+            except CONTENDED:
+                await asyncio.sleep(random.uniform(0.0, 0.05))
+        try:
+            return await self._exchange(statement, arguments)
+        except CONTENDED as error:
+            raise translated(error, self.location, sent=True) from error
+
+    async def run(self, script: str) -> None:
+        """Carry out a script of several statements. Raises as `ask`."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                connection = await self._address.connect()
+                try:
+                    await connection.execute(script)
+                finally:
+                    connection.terminate()
+        except THEIRS as error:
+            raise translated(error, self.location, sent=True) from error
+
+    async def close(self) -> None:
+        """Close every connection; those at work, when they are done."""
+        self._is_closed = True
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(connection.close(timeout=1) for connection in idle), return_exceptions=True)
+
+    async def _exchange(self, statement: str, arguments: tuple[object, ...]) -> list[Any]:
+        sent = False
+        try:
+            async with asyncio.timeout(PATIENCE), self._free:
+                connection = self._reusable() or await self._address.connect()
+                sent = True
+                try:
+                    return await connection.fetch(statement, *arguments)
+                except asyncpg.PostgresError:
+                    raise
+                except BaseException:
+                    # The answer may still be on its way, and would be taken for the next statement's.
+                    connection.terminate()
+                    raise
+                finally:
+                    self._put_back(connection)
+        except CONTENDED:
+            raise
+        except THEIRS as error:
+            raise translated(error, self.location, sent=sent) from error
+
+    def _put_back(self, connection: Connection) -> None:
+        if self._is_closed:
+            connection.terminate()
+        elif not connection.is_closed():
+            self._idle.append(connection)
+
+    def _reusable(self) -> Connection | None:
+        """The connection that was last used, as the fewer are in use the fewer need to be kept warm."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return None

@@ -1,0 +1,56 @@
+"""The client's errors and the server's refusals in the port's words."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from asynctasq.domain.errors import AsyncTasQError, ConfigurationError, DriverUnavailable, Indeterminate
+
+THEIRS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""Whatever the client raises."""
+
+CONTENDED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
+"""Nothing was applied, because somebody else was faster; the same statement may succeed at once."""
+
+_FOR_GOOD = {
+    "28": "it refuses the user name or password: check postgres.dsn",
+    "3D000": "it has no such database: create it, or check the end of postgres.dsn",
+    "3F000": "the tables of asynctasq are not there: run `asynctasq migrate`",
+    "42P01": "the tables of asynctasq are not there: run `asynctasq migrate`",
+    "42703": "the tables of asynctasq are not as this version needs them: run `asynctasq migrate`",
+    "42501": "this user may not do what a queue needs",
+}
+_FOR_NOW = {
+    "25006": "it is a standby that cannot be written to; writes go to its primary",
+    "53": "it has no room left",
+    "57P01": "it is being shut down, or somebody has ended our connection",
+    "57P03": "it is starting up or shutting down",
+}
+_LOST = ("08", "57P02")
+"""Connections that broke: the server may have committed what it did not live to answer."""
+
+
+def translated(error: Exception, location: str, *, sent: bool) -> AsyncTasQError:
+    """What an error means.
+
+    Args:
+        error: one of `THEIRS`.
+        location: where the server is.
+        sent: whether a statement had been sent, so that the server may have carried it out.
+    """
+    where = f"PostgreSQL at {location}"
+    said = (str(error) or type(error).__name__).partition("\n")[0]
+    state = error.sqlstate or "" if isinstance(error, asyncpg.PostgresError) else "08"
+    if meaning := _meaning(_FOR_GOOD, state):
+        return ConfigurationError(f"{where}: {meaning} ({said})")
+    if meaning := _meaning(_FOR_NOW, state):
+        return DriverUnavailable(f"{where}: {meaning} ({said})")
+    if not state.startswith(_LOST):
+        return DriverUnavailable(f"{where} refused: {said}")
+    if sent:
+        return Indeterminate(f"{where} was lost before it had answered ({said})")
+    return DriverUnavailable(f"{where} cannot be reached ({said})")
+
+
+def _meaning(known: dict[str, str], state: str) -> str | None:
+    return next((meaning for code, meaning in known.items() if state.startswith(code)), None)

@@ -1,0 +1,1 @@
+DELETE FROM {schema}.dead WHERE id = ANY ($1::text[]) RETURNING id

@@ -1,0 +1,81 @@
+"""How values of the port are written down: times as whole microseconds since the epoch, texts as bounded characters."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from asynctasq.domain.message import Claim, Message
+from asynctasq.domain.retry import LONGEST_SECONDS
+from asynctasq.ports.driver import AttemptError, DeadMessage
+
+TEXT_KEPT = 8192
+"""How many bytes of an error's text, or of a reason, are kept."""
+
+
+def in_microseconds(seconds: float) -> int:
+    """A duration, rounded up past the clock's own rounding down, so that nothing is shown early."""
+    return math.ceil(min(seconds, LONGEST_SECONDS) * 1_000_000) + 1 if seconds > 0 else 0
+
+
+def in_seconds(microseconds: int) -> float:
+    """A time or duration as the port has it."""
+    return microseconds / 1_000_000
+
+
+def bounded(text: str) -> str:
+    """As much of a text as is kept, in characters that can be stored: PostgreSQL has no NUL, and UTF-8 no lone surrogates."""
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace")[:TEXT_KEPT].decode("utf-8", "ignore")
+
+
+def storable(text: str) -> bool:
+    """Whether a text can be stored as it is."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def claim_of(row: Any, receipt: int, deadline: float) -> Claim:
+    """A claim as claim.sql gives it."""
+    return Claim(
+        message=Message(id=row["id"], queue=row["queue"], body=row["body"]),
+        attempt=row["attempt"],
+        receipt=f"{row['seq']}-{receipt}",
+        deadline=deadline,
+        enqueued_at=in_seconds(row["enqueued_at"]),
+        expiries=row["expiries"],
+    )
+
+
+def key_of(claim: Claim) -> tuple[int, int]:
+    """The row and the number that a claim's receipt stands for; what no row has if it is not one of ours."""
+    seq, _, number = claim.receipt.partition("-")
+    if seq.isdecimal() and number.isdecimal() and len(seq) < 19 and len(number) < 19:  # what a bigint surely holds
+        return int(seq), int(number)
+    return -1, -1
+
+
+def dead_message(row: Any) -> DeadMessage:
+    """A row of `dead`."""
+    return DeadMessage(
+        id=row["id"],
+        queue=row["queue"],
+        body=row["body"],
+        reason=row["reason"],
+        error=row["error"],
+        attempts=row["attempts"],
+        enqueued_at=in_seconds(row["enqueued_at"]),
+        died_at=in_seconds(row["died_at"]),
+        history=_history(row["history"]),
+    )
+
+
+def _history(stored: str | None) -> tuple[AttemptError, ...]:
+    try:
+        entries = json.loads(stored or "[]")
+        return tuple(AttemptError(attempt=attempt, at=in_seconds(at), error=error) for attempt, at, error in entries)
+    except (ValueError, TypeError):
+        return ()  # written by other hands; the letter itself can still be read

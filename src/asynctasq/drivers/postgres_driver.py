@@ -1,0 +1,5 @@
+"""The PostgreSQL driver: PostgreSQL 12 or newer."""
+
+from asynctasq.adapters.drivers.postgres import PostgresDriver
+
+__all__ = ["PostgresDriver"]

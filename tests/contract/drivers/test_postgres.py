@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
+from uuid import uuid4
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from tests.services.postgres import execute
+
+from asynctasq.adapters.drivers.postgres import PostgresDriver
+from asynctasq.testing.contract.driver import DriverContract, Harness
+from asynctasq.testing.contract.stateful import against_the_model
+
+
+class PostgresHarness(Harness):
+    """An hour passes by moving the stored times back by an hour."""
+
+    unit = 3600.0
+
+    def __init__(self, url: str, schema: str) -> None:
+        self.url = url
+        self.schema = schema
+
+    def driver(self) -> PostgresDriver:
+        return PostgresDriver(self.url, schema=self.schema)
+
+    async def age(self, seconds: float) -> None:
+        back = round(seconds * 1_000_000)
+        connection = await asyncpg.connect(self.url)
+        await connection.execute(
+            f"UPDATE {self.schema}.message SET visible_at = visible_at - {back}, enqueued_at = enqueued_at - {back};"
+            f"UPDATE {self.schema}.dead SET died_at = died_at - {back}, enqueued_at = enqueued_at - {back}"
+        )
+        await connection.close()
+
+
+@pytest.fixture(scope="module")
+def schema(postgres_url: str) -> Generator[str]:
+    """Tables of this module's own."""
+    name = f"contract_{uuid4().hex[:12]}"
+    asyncio.run(PostgresDriver(postgres_url, schema=name).install())
+    yield name
+    execute(postgres_url, f"DROP SCHEMA {name} CASCADE")
+
+
+known: list[tuple[str, str]] = []
+"""Where the model's driver finds its tables: a unittest.TestCase takes no fixture's value."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _known(postgres_url: str, schema: str) -> None:
+    known[:] = [(postgres_url, schema)]
+
+
+@contextmanager
+def broker() -> Generator[tuple[PostgresDriver, PostgresHarness]]:
+    ((url, schema),) = known
+    execute(url, f"TRUNCATE {schema}.message, {schema}.dead")
+    harness = PostgresHarness(url, schema)
+    yield harness.driver(), harness
+
+
+TestPostgresDriverAgainstTheModel = pytest.mark.timeout(300)(against_the_model(broker))
+
+
+class TestPostgresDriver(DriverContract):
+    @pytest.fixture
+    def harness(self, postgres_url: str, schema: str) -> PostgresHarness:
+        return PostgresHarness(postgres_url, schema)
+
+    @pytest_asyncio.fixture
+    async def driver(self, harness: PostgresHarness) -> AsyncGenerator[PostgresDriver]:
+        driver = harness.driver()
+        await driver.connect()
+        yield driver
+        await driver.close()
