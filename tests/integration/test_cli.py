@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from subprocess import PIPE
 
 import pytest
 
@@ -87,12 +89,20 @@ class Running:
             text=True,
         )
         self.log = ""
+        self._logged = threading.Condition()
         self._reads = threading.Thread(target=self._read, daemon=True)  # so that a full pipe never blocks the worker
         self._reads.start()
 
     def _read(self):
         for line in self.process.stderr:
-            self.log += line
+            with self._logged:
+                self.log += line
+                self._logged.notify()
+
+    def read_log(self, words):
+        """Wait until the log says so."""
+        with self._logged:
+            assert self._logged.wait_for(lambda: words in self.log, timeout=30), self.log
 
     def read(self, pattern):
         seen = ""
@@ -188,6 +198,35 @@ def test_a_worker_cancels_what_outlives_the_grace_and_gives_it_back(shell):
     code, rest = worker.stop()
     assert (code, rest) == (0, "cancelled\n")
     assert shell.stats()["default"]["leased"] == 0
+
+
+LOCK = """
+import apsw, sys
+holder = apsw.Connection(sys.argv[1])
+holder.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_locked_queue_refuses_a_dispatch_by_name_and_a_worker_waits_for_it(shell):
+    shell.dispatch("greet", "'before'")
+    file = shell.folder / ".asynctasq" / "queue.db"
+    holder = subprocess.Popen([sys.executable, "-c", LOCK, file], stdin=PIPE, stdout=PIPE, text=True)
+    with holder:
+        assert holder.stdout.readline() == "locked\n"
+        worker = shell.worker("jobs")
+        worker.read_log("trying again until it works")
+        began = time.monotonic()
+        refused = shell.run(sys.executable, "jobs.py", "greet", "'during'")
+        assert time.monotonic() - began < 5 + 2, "the port's five seconds, and the interpreter's start"
+        assert refused.returncode == 1
+        assert f"DriverUnavailable: {file}: nothing was applied" in refused.stderr
+    worker.read("hello before")
+    shell.dispatch("greet", "'after'")
+    worker.read("hello after")
+    assert worker.stop()[0] == 0
+    assert "works again after" in worker.log
 
 
 def test_sigquit_shows_what_is_running(shell):

@@ -5,72 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis import exceptions as theirs
-from redis.asyncio import BlockingConnectionPool
-from redis.asyncio.connection import parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from asynctasq.adapters.drivers.redis import scripts
+from asynctasq.adapters.drivers.redis.address import PATIENCE, Address
 from asynctasq.adapters.drivers.redis.faults import LOST, translated
-from asynctasq.domain.errors import AsyncTasQError, ConfigurationError, DriverUnavailable, Indeterminate
-
-PATIENCE = 4.5
-"""Seconds for one round trip, connecting included: the port allows a verb five."""
+from asynctasq.domain.errors import AsyncTasQError, DriverUnavailable, Indeterminate
 
 Command = Sequence[Any]
-
-
-class Address:
-    """Where a server is and how to log in, from a URL and keywords that may complete but not contradict it.
-
-    Attributes:
-        location: the URL without user and password.
-
-    Raises:
-        ConfigurationError: not a URL of Redis, or a keyword that contradicts it.
-    """
-
-    def __init__(self, url: str, *, password: str | None, db: int | None) -> None:
-        parts = urlsplit(url)
-        try:
-            options: dict[str, Any] = dict(parse_url(url))
-            place = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
-        except (ValueError, TypeError) as error:
-            # The URL itself may hold a password, and a password with odd characters is the likely cause.
-            raise ConfigurationError(
-                "redis.url cannot be read: write redis://host:6379/0 (or rediss://, unix://), a user name and password "
-                "in it percent-encoded, or the password in redis.password"
-            ) from error
-        for name, given in (("password", password), ("db", db)):
-            if given is None:
-                continue
-            if options.get(name) not in (None, given):
-                shown = "" if name == "password" else f" ({options[name]} and {given})"
-                raise ConfigurationError(f"redis.url and {name}= disagree{shown}: give it in one place")
-            options[name] = given
-        if not isinstance(options.get("db", 0), int) or options.get("db", 0) < 0:
-            raise ConfigurationError(f"db={options['db']!r}: use a database number, 0 or more")
-        self._options = options
-        self.location = f"{parts.scheme}://{place}/{options.get('db', 0)}"
-
-    def pool(self, size: int) -> BlockingConnectionPool:
-        """Connections to it, none open yet."""
-        options: dict[str, Any] = {
-            # Given one by one, as defaults differ between versions of the client. Time is bounded by whoever asks.
-            "socket_timeout": None,
-            "socket_connect_timeout": PATIENCE,
-            "socket_keepalive": True,
-            "retry": Retry(NoBackoff(), 0),
-            "health_check_interval": 0,
-            "protocol": 2,
-            "decode_responses": False,
-            "client_name": "asynctasq",
-            **self._options,
-        }
-        return BlockingConnectionPool(**options, max_connections=size, timeout=PATIENCE)
 
 
 class Server:
@@ -85,46 +28,57 @@ class Server:
         self.location = address.location
         self._pool = address.pool(size)
 
-    async def ask(self, *commands: Command) -> list[Any]:
+    async def ask(self, *commands: Command, until: float | None = None) -> list[Any]:
         """The replies to all commands, sent together.
+
+        Args:
+            commands: what is asked.
+            until: when to give up, by the loop's clock, where it is one of several questions; by default after `PATIENCE`.
 
         Raises:
             DriverUnavailable: nothing was carried out.
             Indeterminate: some of it may have been.
             ConfigurationError: the server will always refuse.
         """
-        replies = await self._exchange(commands)
+        replies = await self.ask_each(*commands, until=until)
+        refusals = [reply for reply in replies if isinstance(reply, AsyncTasQError)]
+        if not refusals:
+            return replies
+        if isinstance(refusals[0], DriverUnavailable) and len(refusals) < len(replies):
+            raise Indeterminate(f"{refusals[0]}; other parts of the request were carried out") from refusals[0]
+        raise refusals[0]
+
+    async def ask_each(self, *commands: Command, until: float | None = None) -> list[Any]:
+        """As `ask`, but what the server refuses is answered with the error in its place."""
+        if until is None:
+            until = give_up_at()
+        replies = await self._exchange(commands, until)
         unknown = [n for n, reply in enumerate(replies) if isinstance(reply, theirs.NoScriptError)]
         if unknown:  # the server was restarted, or its scripts were flushed
             texts = {commands[n][1]: scripts.BY_DIGEST[commands[n][1]].text for n in unknown}
             loads = [("SCRIPT", "LOAD", text) for text in texts.values()]
-            again = await self._exchange([*loads, *(commands[n] for n in unknown)])
+            again = await self._exchange([*loads, *(commands[n] for n in unknown)], until)
             for n, reply in zip(unknown, again[len(loads) :], strict=True):
                 replies[n] = reply
-        for reply in replies:
-            if isinstance(reply, theirs.RedisError):
-                raise self._refused(reply, alone=len(replies) == 1) from reply
-        return replies
-
-    async def try_to_ask(self, *command: Any) -> Any:
-        """The reply to a command that the server may refuse; None if it does."""
-        (reply,) = await self._exchange([command])
-        return None if isinstance(reply, theirs.RedisError) else reply
+        return [self._meant(reply) if isinstance(reply, theirs.RedisError) else reply for reply in replies]
 
     async def close(self) -> None:
         """Close every connection."""
         await self._pool.disconnect()
 
-    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+    async def _exchange(self, commands: Sequence[Command], until: float) -> list[Any]:
         sent = False
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout_at(until):
                 connection: Any = await self._pool.get_connection()  # type: ignore[no-untyped-call]
                 try:
                     packed = connection.pack_commands(commands)
                     sent = True
                     await connection.send_packed_command(packed, check_health=False)
-                    return [await _reply(connection) for _ in commands]
+                    replies = [await _reply(connection) for _ in commands]
+                    if any(isinstance(reply, theirs.ReadOnlyError) for reply in replies):
+                        # It has become a replica. The name may lead to the new primary, but only a new connection.
+                        await connection.disconnect(nowait=True)
                 except BaseException:
                     # A reply may still be on its way, and would be taken for the next command's.
                     await connection.disconnect(nowait=True)
@@ -133,12 +87,17 @@ class Server:
                     await self._pool.release(connection)
         except (theirs.RedisError, OSError, TimeoutError) as error:
             raise translated(error, self.location, sent=sent) from error
+        return replies
 
-    def _refused(self, error: Exception, *, alone: bool) -> AsyncTasQError:
-        meant = translated(error, self.location, sent=True)
-        if isinstance(meant, DriverUnavailable) and not alone:
-            return Indeterminate(f"{meant}; other parts of the request may have been carried out")
+    def _meant(self, refusal: theirs.RedisError) -> AsyncTasQError:
+        meant = translated(refusal, self.location, sent=True)
+        meant.__cause__ = refusal
         return meant
+
+
+def give_up_at() -> float:
+    """When a verb that begins now gives up, by the loop's clock."""
+    return asyncio.get_running_loop().time() + PATIENCE
 
 
 async def _reply(connection: Any) -> Any:

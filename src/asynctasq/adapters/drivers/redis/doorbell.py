@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any, cast
@@ -16,13 +17,18 @@ from redis import exceptions as theirs
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
-from asynctasq.adapters.drivers.redis.connection import PATIENCE, Address
+from asynctasq.adapters.drivers.redis.address import PATIENCE, Address
+
+logger = logging.getLogger("asynctasq.redis")
 
 HEARTBEAT = 25.0
 """Seconds of silence after which the connection is tested: one whose other end has vanished is silent for ever."""
 
 PAUSES = (0.05, 2.0)
 """Seconds between the first, and between any, two attempts to reconnect."""
+
+FORBIDDEN_PAUSE = 60.0
+"""Seconds until a server that lets us not subscribe is asked again."""
 
 
 class Doorbell:
@@ -40,16 +46,24 @@ class Doorbell:
         self._changed = asyncio.Event()
         self._pubsub: PubSub | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._pause = PAUSES[0]
+        self._has_complained = False
+
+    def hears(self, channels: Iterable[bytes]) -> bool:
+        """Whether it listens to all of these channels already."""
+        return self._heard.issuperset(channels)
 
     @contextlib.asynccontextmanager
-    async def rung_for(self, channels: Iterable[bytes]) -> AsyncGenerator[asyncio.Event]:
-        """An event that is set when one of the channels is called; listens before it returns, if it can."""
+    async def rung_for(self, channels: Iterable[bytes], *, patience: float) -> AsyncGenerator[asyncio.Event]:
+        """An event that is set when one of the channels is called; listens before it returns, if it can within `patience`."""
         wanted = frozenset(channels)
         event = asyncio.Event()
         self._waiting[event] = wanted
         try:
-            if not wanted <= self._heard:
-                await self._listen_to(wanted)
+            if not self.hears(wanted):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(patience, PATIENCE)):
+                        await self._listen_to(wanted)
             yield event
         finally:
             del self._waiting[event]
@@ -69,29 +83,33 @@ class Doorbell:
         elif self._pubsub is not None and new:
             with contextlib.suppress(theirs.RedisError, OSError):  # it will be subscribed with the next connection
                 await self._pubsub.subscribe(*new)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                while not channels <= self._heard:
-                    self._changed.clear()
-                    await self._changed.wait()
+        while not self.hears(channels):
+            self._changed.clear()
+            await self._changed.wait()
 
     async def _listen(self) -> None:
-        pause, longest = PAUSES
         while True:
-            with contextlib.suppress(theirs.RedisError, OSError, TimeoutError):
+            try:
                 async with Redis(connection_pool=self._address.pool(1)) as client, _subscription(client) as pubsub:
-                    async with asyncio.timeout(PATIENCE):
-                        await pubsub.subscribe(*self._channels)
-                    self._pubsub = pubsub
-                    pause = PAUSES[0]
                     await self._attend(pubsub)
+            except theirs.NoPermissionError as error:
+                self._complain(error)
+                self._pause = FORBIDDEN_PAUSE
+            except (theirs.RedisError, OSError, TimeoutError):
+                pass
             self._pubsub = None
             self._heard.clear()
             # Some of a crowd at a time, when all have lost the same server.
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
-            pause = min(pause * 2, longest)
+            await asyncio.sleep(self._pause * random.uniform(0.5, 1.5))
+            self._pause = min(self._pause * 2, PAUSES[1])
 
     async def _attend(self, pubsub: PubSub) -> None:
+        first = frozenset(self._channels)
+        async with asyncio.timeout(PATIENCE):
+            await pubsub.subscribe(*first)
+        self._pubsub = pubsub
+        if since := self._channels - first:  # wanted while it connected
+            await pubsub.subscribe(*since)
         is_tested = False
         while True:
             said = await _next(pubsub, PATIENCE if is_tested else HEARTBEAT)
@@ -101,11 +119,18 @@ class Doorbell:
             if said is None:
                 await pubsub.execute_command("PING")
             elif said["type"] == "subscribe":
+                self._pause = PAUSES[0]
                 self._heard.add(said["channel"])
                 self._changed.set()
                 self._ring(said["channel"])
             elif said["type"] == "message":
                 self._ring(said["channel"])
+
+    def _complain(self, error: Exception) -> None:
+        if not self._has_complained:
+            self._has_complained = True
+            where = self._address.location
+            logger.warning("Redis at %s lets us not subscribe, so new tasks start seconds late: %s", where, error)
 
     def _ring(self, channel: bytes | None = None) -> None:
         for event, channels in self._waiting.items():

@@ -10,11 +10,12 @@ import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from asynctasq.adapters.drivers.redis import scripts
-from asynctasq.adapters.drivers.redis.connection import Address, Command, Server
+from asynctasq.adapters.drivers.redis.address import PATIENCE, Address
+from asynctasq.adapters.drivers.redis.connection import Command, Server, give_up_at
 from asynctasq.adapters.drivers.redis.doorbell import Doorbell
 from asynctasq.adapters.drivers.redis.keys import Keys
 from asynctasq.adapters.drivers.redis.scripts import Script
@@ -28,10 +29,12 @@ from asynctasq.adapters.drivers.redis.values import (
     unpacked_record,
 )
 from asynctasq.domain.errors import (
+    AsyncTasQError,
     ConfigurationError,
     CorruptMessage,
     DispatchError,
     DriverClosed,
+    DriverError,
     InvalidName,
     PayloadTooLarge,
     UnsupportedByDriver,
@@ -102,7 +105,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
         url: redis://, rediss:// (TLS) or unix://, with a user name, password and database if wanted.
         password: if not in the URL.
         db: the database's number, if not in the URL.
-        max_connections: how many there may be; further requests wait for one.
+        max_connections: how many there may be for requests, which else wait for one; one more listens where claims wait.
         key_prefix: what the names of all keys begin with; apps of different prefixes know nothing of each other.
 
     Raises:
@@ -155,7 +158,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
             await doorbell.close()
         if server is not None:
             if self._background:
-                await asyncio.wait(self._background)
+                await asyncio.wait(self._background, timeout=PATIENCE)
             await server.close()
 
     def sibling(self) -> RedisDriver:
@@ -168,24 +171,21 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
         )
 
     async def enqueue(self, messages: Sequence[Message]) -> Sequence[Enqueued]:
-        server = self._server
-        answers: list[Enqueued | None] = [None] * len(messages)
-        places: defaultdict[str, list[int]] = defaultdict(list)
+        refusals = {n: refusal for n, message in enumerate(messages) if (refusal := _refusal(message)) is not None}
+        created = await self._in_batches(
+            self._server,
+            scripts.ENQUEUE,
+            {n: message.queue for n, message in enumerate(messages) if n not in refusals},
+            lambda n: _stored(messages[n]),
+        )
+        answers: list[Enqueued] = []
         for n, message in enumerate(messages):
-            if (refusal := _refusal(message)) is not None:
-                answers[n] = Enqueued(EnqueueStatus.FAILED, message.id, refusal)
-            else:
-                places[message.queue].append(n)
-        parts = [(queue, part) for queue, all in places.items() for part in _parts(all)]
-        commands = [self._run(scripts.ENQUEUE, queue, _stored(messages[n] for n in part)) for queue, part in parts]
-        if (names := self._unregistered(places)) and commands:
-            commands.append(("SADD", self._keys.queues, *names))
-        replies = await server.ask(*commands) if commands else []
-        for (_, part), created in zip(parts, replies, strict=False):
-            for n, is_new in zip(part, created, strict=True):
-                status = EnqueueStatus.CREATED if is_new else EnqueueStatus.DUPLICATE
-                answers[n] = Enqueued(status, messages[n].id)
-        return [answer for answer in answers if answer is not None]
+            match refusals.get(n, created.get(n)):
+                case AsyncTasQError() as error:
+                    answers.append(Enqueued(EnqueueStatus.FAILED, message.id, error))
+                case is_new:
+                    answers.append(Enqueued(EnqueueStatus.CREATED if is_new else EnqueueStatus.DUPLICATE, message.id))
+        return answers
 
     async def claim(
         self,
@@ -201,7 +201,12 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
             return claims
         loop = asyncio.get_running_loop()
         end = loop.time() + wait
-        async with self._bell.rung_for(self._keys.channel(queue) for queue in queues) as rung:
+        bell, channels = self._bell, [self._keys.channel(queue) for queue in queues]
+        if not bell.hears(channels):  # connecting takes its time, and there may be work already
+            claims, _ = await self._look(queues, limit, lease, waits=False)
+            if claims:
+                return claims
+        async with bell.rung_for(channels, patience=end - loop.time()) as rung:
             while True:
                 rung.clear()  # before the look: what comes after it rings
                 claims, due_in = await self._look(queues, limit, lease, waits=True)
@@ -218,49 +223,32 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
     async def extend(self, claims: Sequence[Claim], *, lease: float) -> Sequence[Extended]:
         server = self._server
         began = time.monotonic()
-        places: defaultdict[str, list[int]] = defaultdict(list)
-        for n, claim in enumerate(claims):
-            places[claim.message.queue].append(n)
-        parts = [(queue, part) for queue, all in places.items() for part in _parts(all)]
-        until = in_microseconds(lease)
-        commands = [
-            self._run(scripts.EXTEND, queue, [until, *(value for n in part for value in _fence(claims[n]))])
-            for queue, part in parts
-        ]
-        answers = [Extended(ExtendStatus.LOST)] * len(claims)
-        for (_, part), kept in zip(parts, await server.ask(*commands) if commands else [], strict=True):
-            for n, is_kept in zip(part, kept, strict=True):
-                if is_kept:
-                    answers[n] = Extended(ExtendStatus.KEPT, deadline=began + lease)
+        kept = await self._in_batches(
+            server,
+            scripts.EXTEND,
+            {n: claim.message.queue for n, claim in enumerate(claims)},
+            lambda n: _fence(claims[n]),
+            [in_microseconds(lease)],
+        )
+        answers: list[Extended] = []
+        for n in range(len(claims)):
+            match kept[n]:
+                case AsyncTasQError() as error:
+                    answers.append(Extended(ExtendStatus.FAILED, error=error))
+                case is_kept:
+                    lost = Extended(ExtendStatus.LOST)
+                    answers.append(Extended(ExtendStatus.KEPT, deadline=began + lease) if is_kept else lost)
         return answers
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[Settled]:
-        server = self._server
-        answers = [Settled(SettleStatus.LOST)] * len(settlements)
-        places: defaultdict[str, list[int]] = defaultdict(list)
-        for n, settlement in enumerate(settlements):
-            if settlement.then:
-                answers[n] = Settled(
-                    SettleStatus.FAILED,
-                    UnsupportedByDriver("the Redis driver enqueues no follow-ups: leave `then` empty"),
-                )
-            else:
-                places[settlement.claim.message.queue].append(n)
-        parts = [(queue, part) for queue, all in places.items() for part in _parts(all)]
-        commands = [
-            self._run(
-                scripts.SETTLE, queue, [HISTORY_KEPT, *(value for n in part for value in _verdict(settlements[n]))]
-            )
-            for queue, part in parts
-        ]
-        for (_, part), done in zip(parts, await server.ask(*commands) if commands else [], strict=True):
-            for n, is_done in zip(part, done, strict=True):
-                if is_done:
-                    answers[n] = Settled(SettleStatus.DONE)
-        return answers
+        return await self._settle(self._server, settlements)
 
     async def stats(self, queues: Sequence[str]) -> Sequence[QueueStats]:
-        replies = await self._server.ask(*(self._run(scripts.STATS, queue, ()) for queue in queues)) if queues else []
+        return await self._stats(self._server, queues, give_up_at())
+
+    async def _stats(self, server: Server, queues: Sequence[str], until: float) -> Sequence[QueueStats]:
+        asked = (self._run(scripts.STATS, queue, ()) for queue in queues)
+        replies = await server.ask(*asked, until=until) if queues else []
         return [
             QueueStats(
                 queue=queue,
@@ -275,17 +263,27 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
         ]
 
     async def list_dead(self, queue: str, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
-        page = [limit, b"" if after is None else packed_id(after)]
-        ((ids, letters),) = await self._server.ask(self._run(scripts.LIST_DEAD, queue, page))
-        return [letter for id, packed in zip(ids, letters, strict=True) if (letter := _letter(queue, id, packed))]
+        server, until = self._server, give_up_at()
+        behind = b"" if after is None else packed_id(after)
+        readable: list[DeadMessage] = []
+        while (most := limit - len(readable)) > 0:
+            page = self._run(scripts.LIST_DEAD, queue, [most, behind])
+            ((ids, letters),) = await server.ask(page, until=until)
+            for id, packed in zip(ids, letters, strict=True):
+                if letter := _letter(queue, id, packed):
+                    readable.append(letter)
+            if len(ids) < most:
+                break
+            behind = ids[-1]  # strangers' letters must not look like the end
+        return readable
 
     async def get_dead(self, ids: Sequence[str]) -> Sequence[DeadMessage | None]:
-        server, found = self._server, dict[str, DeadMessage]()
-        names = await self._names(server)
+        server, until, found = self._server, give_up_at(), dict[str, DeadMessage]()
+        names = await self._names(server, until)
         if not names or not ids:
             return [None] * len(ids)
         packed = [packed_id(id) for id in ids]
-        replies = await server.ask(*(("HMGET", self._keys.dead(queue), *packed) for queue in names))
+        replies = await server.ask(*(("HMGET", self._keys.dead(queue), *packed) for queue in names), until=until)
         for queue, letters in zip(names, replies, strict=True):
             for id, raw, letter in zip(ids, packed, letters, strict=True):
                 if letter is not None and (read := _letter(queue, raw, letter)):
@@ -299,7 +297,8 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
         return await self._in_any_queue(scripts.PURGE_DEAD, ids)
 
     async def queues(self) -> Sequence[str]:
-        stats = await self.stats(await self._names(self._server))
+        server, until = self._server, give_up_at()
+        stats = await self._stats(server, await self._names(server, until), until)
         return [each.queue for each in stats if each.ready or each.delayed or each.leased or each.dead]
 
     async def purge(self, queue: str) -> int:
@@ -323,16 +322,26 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
 
     async def _inspect(self, server: Server) -> None:
         """Refuse a server that will not do, and warn of one that may lose what it acknowledged."""
-        (info,) = await server.ask(("INFO", "server"))
-        version = _field(info, "redis_version")
-        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
-            raise ConfigurationError(f"Redis at {self.location} is version {version}: 6.2 is the least, or Valkey 7.2")
-        for setting, good, trouble in (
-            ("maxmemory-policy", b"noeviction", "it may throw tasks away when memory is short: set noeviction"),
-            ("appendonly", b"yes", "it loses its tasks when it is restarted: set it to yes"),
+        # Hosted servers may tell none of this.
+        info, policy, appends = await server.ask_each(
+            ("INFO", "server"), ("CONFIG", "GET", "maxmemory-policy"), ("CONFIG", "GET", "appendonly")
+        )
+        if not isinstance(info, AsyncTasQError):
+            version = _field(info, "redis_version")
+            if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+                raise ConfigurationError(
+                    f"Redis at {self.location} is version {version}: 6.2 is the least, or Valkey 7.2"
+                )
+            if _field(info, "redis_mode") == "cluster":
+                raise ConfigurationError(f"Redis at {self.location} is a cluster, which this driver does not serve")
+        for reply, good, trouble in (
+            (policy, b"noeviction", "it may throw tasks away when memory is short: set noeviction"),
+            (appends, b"yes", "it loses its tasks when it is restarted: set it to yes"),
         ):
-            reply = await server.try_to_ask("CONFIG", "GET", setting)  # hosted servers may not tell
-            if reply and reply[1] != good and (self.location, setting) not in _told:
+            if not reply or isinstance(reply, AsyncTasQError) or reply[1] == good:
+                continue
+            setting = reply[0].decode()
+            if (self.location, setting) not in _told:
                 _told.add((self.location, setting))
                 logger.warning("Redis at %s has %s %s: %s", self.location, setting, reply[1].decode(), trouble)
 
@@ -348,20 +357,41 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
         command = ("EVALSHA", scripts.CLAIM.digest, len(keys), *keys, *arguments)
         asking = asyncio.ensure_future(server.ask(command))
         try:
-            ((claimed, due_in),) = await asyncio.shield(asking)
+            ((claimed, due_in, broken),) = await asyncio.shield(asking)
         except asyncio.CancelledError:
-            self._in_background(self._give_back(asking, queues, token, began + lease))
+            self._in_background(self._give_back(server, asking, queues, token, began + lease))
             raise
+        for place, problem in zip(broken[::2], broken[1::2], strict=True):
+            self._complain(queues[int(place)], problem.decode("utf-8", "replace"))
         return _claims(claimed, queues, token, began + lease), None if int(due_in) < 0 else in_seconds(int(due_in))
 
     async def _give_back(
-        self, asking: asyncio.Future[list[Any]], queues: Sequence[str], token: bytes, deadline: float
+        self, server: Server, asking: asyncio.Future[list[Any]], queues: Sequence[str], token: bytes, deadline: float
     ) -> None:
-        """Release what was claimed for somebody who has gone."""
-        ((claimed, _),) = await asking
+        """Release what was claimed for somebody who has gone, even if the driver is being closed."""
+        ((claimed, *_),) = await asking
         claims = _claims(claimed, queues, token, deadline)
         if claims:
-            await self.settle([Settlement(claim=claim, verdict=Release()) for claim in claims])
+            await self._settle(server, [Settlement(claim=claim, verdict=Release()) for claim in claims])
+
+    async def _settle(self, server: Server, settlements: Sequence[Settlement]) -> Sequence[Settled]:
+        places = {n: each.claim.message.queue for n, each in enumerate(settlements) if not each.then}
+        done = await self._in_batches(
+            server, scripts.SETTLE, places, lambda n: _verdict(settlements[n]), [HISTORY_KEPT]
+        )
+        answers: list[Settled] = []
+        for n, settlement in enumerate(settlements):
+            match _no_follow_ups() if settlement.then else done[n]:
+                case AsyncTasQError() as error:
+                    answers.append(Settled(SettleStatus.FAILED, error))
+                case is_done:
+                    answers.append(Settled(SettleStatus.DONE if is_done else SettleStatus.LOST))
+        return answers
+
+    def _complain(self, queue: str, problem: str) -> None:
+        if (self.location, f"{queue}: {problem}") not in _told:
+            _told.add((self.location, f"{queue}: {problem}"))
+            logger.warning("Redis at %s: queue %s cannot be served: %s", self.location, queue, problem)
 
     def _in_background(self, work: Any) -> None:
         async def quietly() -> None:
@@ -376,22 +406,61 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
         keys = self._keys.of(queue)
         return ("EVALSHA", script.digest, len(keys), *keys, *arguments)
 
+    async def _in_batches(
+        self,
+        server: Server,
+        script: Script,
+        places: Mapping[int, str],
+        values: Callable[[int], Iterable[Any]],
+        first: Sequence[Any] = (),
+    ) -> dict[int, Any]:
+        """Run a script for numbered items, each in its queue: one round trip, and an answer or a refusal per item.
+
+        Raises:
+            DriverError: all were refused for now, or nothing is known.
+        """
+        numbers: defaultdict[str, list[int]] = defaultdict(list)
+        for n, queue in places.items():
+            numbers[queue].append(n)
+        if not numbers:
+            return {}
+        parts = [(queue, part) for queue, all in numbers.items() for part in _parts(all)]
+        commands = [self._run(script, queue, [*first, *(v for n in part for v in values(n))]) for queue, part in parts]
+        new = self._unregistered(numbers) if script is scripts.ENQUEUE else []
+        if new:  # first, so that no message is in a queue that nobody can find
+            commands.insert(0, ("SADD", self._keys.queues, *new))
+        replies = await server.ask_each(*commands)
+        if new:
+            self._note_registered(new, replies.pop(0))
+        if all(isinstance(reply, DriverError) for reply in replies):
+            raise replies[0]
+        return {
+            n: answer
+            for (_, part), reply in zip(parts, replies, strict=True)
+            for n, answer in zip(part, [reply] * len(part) if isinstance(reply, AsyncTasQError) else reply, strict=True)
+        }
+
     def _unregistered(self, queues: Iterable[str]) -> list[str]:
         now = time.monotonic()
-        names = [queue for queue in queues if now - self._registered.get(queue, -REGISTERED_FOR) >= REGISTERED_FOR]
-        self._registered.update(dict.fromkeys(names, now))
-        return names
+        return [queue for queue in queues if now - self._registered.get(queue, -REGISTERED_FOR) >= REGISTERED_FOR]
 
-    async def _names(self, server: Server) -> list[str]:
-        (names,) = await server.ask(("SMEMBERS", self._keys.queues))
+    def _note_registered(self, queues: Sequence[str], reply: Any) -> None:
+        if isinstance(reply, AsyncTasQError):
+            logger.warning("queues %s cannot be listed: %s", ", ".join(queues), reply)
+        else:
+            self._registered.update(dict.fromkeys(queues, time.monotonic()))
+
+    async def _names(self, server: Server, until: float) -> list[str]:
+        (names,) = await server.ask(("SMEMBERS", self._keys.queues), until=until)
         return sorted(name.decode("utf-8", "replace") for name in names)
 
     async def _in_any_queue(self, script: Script, ids: Sequence[str]) -> list[bool]:
         """Run a script with ids in all queues, as an id alone does not say in which it is."""
-        server = self._server
-        names = await self._names(server)
+        server, until = self._server, give_up_at()
+        names = await self._names(server, until)
         packed = [packed_id(id) for id in ids]
-        replies = await server.ask(*(self._run(script, name, packed) for name in names)) if names and ids else []
+        commands = [self._run(script, name, packed) for name in names] if ids else []
+        replies = await server.ask(*commands, until=until) if commands else []
         return [any(reply[n] for reply in replies) for n in range(len(ids))]
 
 
@@ -399,10 +468,12 @@ def _parts(places: Sequence[int]) -> Iterable[Sequence[int]]:
     return (places[first : first + AT_ONCE] for first in range(0, len(places), AT_ONCE))
 
 
-def _stored(messages: Iterable[Message]) -> list[Any]:
-    return [
-        value for message in messages for value in (packed_id(message.id), in_microseconds(message.delay), message.body)
-    ]
+def _stored(message: Message) -> tuple[Any, ...]:
+    return packed_id(message.id), in_microseconds(message.delay), message.body
+
+
+def _no_follow_ups() -> UnsupportedByDriver:
+    return UnsupportedByDriver("the Redis driver enqueues no follow-ups: leave `then` empty")
 
 
 def _claims(claimed: list[Any], queues: Sequence[str], token: bytes, deadline: float) -> list[Claim]:

@@ -21,20 +21,36 @@ _FOR_NOW = {
     "TRYAGAIN": "it is moving slots",
     "CLUSTERDOWN": "its cluster is down",
     "max number of clients": "it has as many clients as it may have (maxclients)",
+    "No connection available": "all connections that redis.max_connections allows are in use",
 }
+_CLUSTER = "it is part of a cluster, which this driver does not serve"
 _FOR_GOOD = {
     "WRONGTYPE": "a key of ours holds somebody else's data: choose another redis.key_prefix, or remove that key",
-    "NOAUTH": "it wants a password: set redis.password",
-    "WRONGPASS": "it refuses the user name or password: check redis.url and redis.password",
+    "Authentication required": "it wants a password: set redis.password",
+    "invalid username-password": "it refuses the user name or password: check redis.url and redis.password",
     "invalid password": "it refuses the password: check redis.url and redis.password",
     "without any password": "it has no password, and one is given: take redis.password away",
-    "NOPERM": "this user may not do what a queue needs",
+    "NOPERM": "this user may not do what a queue needs: allow it @all on the keys and channels of redis.key_prefix",
     "DB index": "it has no such database: check the number at the end of redis.url",
     "SELECT is not allowed": "it knows database 0 only: check the number at the end of redis.url",
+    "CROSSSLOT": _CLUSTER,
+    "MOVED": _CLUSTER,
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted: name its CA with ?ssl_ca_certs=FILE in redis.url",
     "unknown command": "it lacks a command that is needed: Redis 6.2 or Valkey 7.2 is the least",
 }
 
-_CODES = {theirs.BusyLoadingError: "LOADING", theirs.OutOfMemoryError: "OOM", theirs.ReadOnlyError: "READONLY"}
+_CODES = {
+    theirs.BusyLoadingError: "LOADING",
+    theirs.OutOfMemoryError: "OOM",
+    theirs.ReadOnlyError: "READONLY",
+    theirs.MasterDownError: "MASTERDOWN",
+    theirs.TryAgainError: "TRYAGAIN",
+    theirs.ClusterDownError: "CLUSTERDOWN",
+    theirs.MovedError: "MOVED",
+    theirs.ClusterCrossSlotError: "CROSSSLOT",
+    theirs.NoPermissionError: "NOPERM",
+}
+"""The client takes the code off some errors and makes a class of it."""
 
 
 def translated(error: Exception, location: str, *, sent: bool) -> AsyncTasQError:
@@ -45,20 +61,20 @@ def translated(error: Exception, location: str, *, sent: bool) -> AsyncTasQError
         location: where the server is.
         sent: whether the request had been sent, so that the server may have carried it out.
     """
-    said = str(error) or type(error).__name__
+    code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "")
+    said = f"{code} {error}".strip()
     if meaning := _meaning(_FOR_GOOD, said):
         return ConfigurationError(f"Redis at {location}: {meaning}")
-    if isinstance(error, (theirs.AuthenticationError, theirs.NoPermissionError)):
+    if isinstance(error, theirs.AuthenticationError):
         return ConfigurationError(f"Redis at {location} refuses us: {said}")
-    # The client takes the code off some errors and makes a class of it.
-    code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "")
-    if meaning := _meaning(_FOR_NOW, f"{code} {said}"):
+    if meaning := _meaning(_FOR_NOW, said):
         return DriverUnavailable(f"Redis at {location}: {meaning}")
     if not isinstance(error, LOST):
         return DriverUnavailable(f"Redis at {location} refused: {said}")
     if sent:
         return Indeterminate(f"Redis at {location} was lost before it had answered ({type(error).__name__})")
-    return DriverUnavailable(f"Redis at {location} cannot be reached ({type(error).__name__}: {said})")
+    what = f"{type(error).__name__}: {said}" if said else "it does not answer"
+    return DriverUnavailable(f"Redis at {location} cannot be reached ({what})")
 
 
 def _meaning(known: Mapping[str, str], said: str) -> str | None:

@@ -16,6 +16,9 @@ from asynctasq.ports.driver import AttemptError, DeadMessage
 TEXT_KEPT = 8192
 """How many bytes of an error's text, or of a reason, are kept."""
 
+_FOR_EVER = 2**53
+"""Microseconds since the epoch that no time of ours reaches: the last that a double counts one by one."""
+
 _ENQUEUED_AT = struct.Struct(">d")
 
 
@@ -71,6 +74,8 @@ def dead_message(queue: str, id: bytes, packed: bytes) -> DeadMessage:
     """
     try:
         reason, error, attempts, enqueued_at, died_at, body, history = _unpacked(packed)
+        if not isinstance(body, bytes) or not all(0 <= at < _FOR_EVER for at in (enqueued_at, died_at)):
+            raise ValueError("neither a body nor times")  # noqa: TRY301 -- as whatever else is wrong with it
         return DeadMessage(
             id=unpacked_id(id),
             queue=queue,
@@ -85,7 +90,7 @@ def dead_message(queue: str, id: bytes, packed: bytes) -> DeadMessage:
                 for attempt, at, text in (_unpacked(history) if history else ())
             ),
         )
-    except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, msgpack.UnpackException) as error:
         raise CorruptMessage(f"dead letter {unpacked_id(id)!r} of queue {queue!r} cannot be read") from error
 
 

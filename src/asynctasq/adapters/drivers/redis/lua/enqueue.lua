@@ -1,5 +1,6 @@
 -- Store messages. KEYS: a queue's. ARGV: per message its id, its delay in microseconds and its body.
 -- Answers per message: 1 if it is new, 0 if it is there already, alive or dead.
+check_keys()
 local at = now()
 local n = #ARGV / 3
 -- Messages of one batch are a microsecond apart, so that they keep their order; they start in the past to be due at once.

@@ -4,6 +4,8 @@ local ends = text(now() + tonumber(ARGV[1]))
 local ids, answers = {}, {}
 for i = 2, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
 local states = values_of(K.states, ids)
+check_keys()
+without_memory()
 for i, id in ipairs(ids) do
     local token = state_of(states[i])
     answers[i] = (token ~= FREE and token == ARGV[2 * i + 1]) and 1 or 0

@@ -46,6 +46,24 @@ local function values_of(hash, ids)
     return values
 end
 
+-- End here, before anything is written, if one of the keys is somebody else's: nothing that a script has done is undone.
+local function check_keys()
+    for _, key in ipairs({K.due, K.leased, K.graves}) do redis.call('ZCARD', key) end
+    for _, key in ipairs({K.messages, K.states, K.errors, K.dead}) do redis.call('HLEN', key) end
+end
+
+-- A server without memory refuses a script whose first write needs some, and allows everything after a write that needs none.
+-- What is queued already must get done then, or nothing would ever be freed.
+local function without_memory()
+    redis.call('ZREM', K.leased, '')
+end
+
+-- A packed list, or an empty one if a stranger has written something else there.
+local function list_of(packed)
+    local ok, list = pcall(cmsgpack.unpack, packed)
+    return ok and type(list) == 'table' and list or {}
+end
+
 local function state_of(packed)
     if not packed then return FREE, 0, 0 end
     return struct.unpack('>c8I4I4', packed)
@@ -53,21 +71,30 @@ end
 
 -- The first of n successive due times that follow all given before; a clock that was set back is not waited for.
 local function next_rank(at, n)
-    local last = tonumber(redis.call('GET', K.rank) or 0)
+    local last = tonumber(redis.call('GET', K.rank)) or 0
     local first = at - n + 1
     if last >= first and last < at + 10000 then first = last + 1 end
     redis.call('SET', K.rank, text(first + n - 1))
     return first
 end
 
--- Tell waiting claimers to look again; the first of them to find nothing asks for it anew.
+-- Tell waiting claimers to look again; the first of them to find nothing asks for it anew. A hint: where it is forbidden, they
+-- look by themselves.
 local function wake()
-    if redis.call('DEL', K.idle) == 1 then redis.call('PUBLISH', K.idle, '') end
+    if redis.call('DEL', K.idle) == 1 then redis.pcall('PUBLISH', K.idle, '') end
+end
+
+-- When a message was enqueued, and its body; nil if it is none.
+local function parts_of(record)
+    if not record or #record < 8 then return nil end
+    local enqueued_at = struct.unpack('>d', record)
+    if not (enqueued_at >= 0 and enqueued_at < 2 ^ 53) then return nil end
+    return enqueued_at, string.sub(record, 9)
 end
 
 local function bury(id, at, reason, error, attempts, record, history)
-    local enqueued_at, body = 0, record
-    if #record >= 8 then enqueued_at, body = struct.unpack('>d', record), string.sub(record, 9) end
+    local enqueued_at, body = parts_of(record)
+    if not enqueued_at then enqueued_at, body = 0, record end
     redis.call('HSET', K.dead, id, cmsgpack.pack({reason, error, attempts, enqueued_at, at, body, history or ''}))
     redis.call('ZADD', K.graves, text(at), id)
 end

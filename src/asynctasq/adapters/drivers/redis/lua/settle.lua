@@ -1,6 +1,8 @@
 -- Carry out verdicts in order. KEYS: a queue's. ARGV: how many errors are kept of a message, then per settlement its id,
 -- its token, a verdict ('ack', 'retry', 'release', 'dead'), and three values: the delay in microseconds, the reason, the error.
 -- Answers per settlement: 1 if its token was valid.
+check_keys()
+without_memory()
 local kept = tonumber(ARGV[1])
 local at = now()
 local ids, answers, acked, settled = {}, {}, {}, {}
@@ -10,7 +12,7 @@ local shown = false
 
 local function remember(id, attempt, error)
     local errors = redis.call('HGET', K.errors, id)
-    errors = errors and cmsgpack.unpack(errors) or {}
+    errors = errors and list_of(errors) or {}
     errors[#errors + 1] = {attempt, at, error}
     if #errors > kept then table.remove(errors, 1) end
     redis.call('HSET', K.errors, id, cmsgpack.pack(errors))

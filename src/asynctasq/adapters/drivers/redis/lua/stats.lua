@@ -11,5 +11,5 @@ return {
     redis.call('ZCOUNT', K.due, '(' .. at, '+inf'),
     redis.call('ZCOUNT', K.leased, '(' .. at, '+inf'),
     redis.call('ZCARD', K.graves),
-    ready > 0 and text(tonumber(at) - oldest) or '-1',
+    ready > 0 and text(tonumber(at) - math.max(oldest, 0)) or '-1',
 }
