@@ -13,7 +13,7 @@ import pytest
 from asynctasq.app.container import BUILT_IN
 from asynctasq.app.drivers import AVAILABLE
 from asynctasq.app.settings import Settings
-from asynctasq.ports.driver import Capabilities, DeadLetters, Inspector, Purgeable
+from asynctasq.ports.driver import Capabilities, DeadLetters, Inspector, Installable, Purgeable
 
 BEST = Capabilities(
     durable=True,
@@ -37,7 +37,7 @@ BEST = Capabilities(
 RESERVED = ("priority", "unique", "group", "atomic_follow_up")
 """Fields of the port that no driver honours yet."""
 
-OPTIONAL = (DeadLetters, Inspector, Purgeable)
+OPTIONAL = (DeadLetters, Inspector, Purgeable, Installable)
 
 REASONS: dict[str, dict[str, str]] = {
     "memory": {"durable": "The messages live in the process that holds them, and end with it."},
@@ -46,6 +46,9 @@ REASONS: dict[str, dict[str, str]] = {
         "atomic_batch": "A batch is stored by one script per queue and thousand messages; each of those is atomic.",
         "max_body": "A larger value makes everybody wait while it is copied; Redis itself ends at 512 MB.",
         "claim_limit": "The server does nothing else while a script runs, so no script handles more.",
+    },
+    "postgres": {
+        "max_body": "The bodies of a batch are one parameter of one statement, which PostgreSQL ends at 1 GB."
     },
 }
 """Why a driver declares less than the best; anything else that is weaker is a mistake."""

@@ -20,6 +20,7 @@ import pytest
 from tests.integration import ledger_tasks
 from tests.integration.history import Dead, Ended, Enqueued, Event, Killed, Paused, Started, check
 
+from asynctasq.adapters.drivers.postgres import PostgresDriver
 from asynctasq.app.bootstrap import App
 from asynctasq.app.settings import load_settings
 from asynctasq.app.task_function import PendingTask
@@ -57,7 +58,17 @@ def redis_at(url: str) -> Broker:
     )
 
 
-BROKERS = [sqlite, redis]
+def postgres(request: pytest.FixtureRequest) -> Broker:
+    return postgres_at(request.getfixturevalue("postgres_url"))
+
+
+def postgres_at(url: str) -> Broker:
+    schema = f"fleet_{uuid4().hex[:12]}"
+    asyncio.run(PostgresDriver(url, schema=schema).install())
+    return Broker("postgres", lambda _: {"ASYNCTASQ_DRIVER": url, "ASYNCTASQ_POSTGRES_SCHEMA": schema})
+
+
+BROKERS = [sqlite, redis, postgres]
 """How each is made for one test."""
 
 

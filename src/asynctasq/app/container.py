@@ -49,11 +49,29 @@ def _redis(settings: Settings) -> QueueDriver:
     )
 
 
+def _postgres(settings: Settings) -> QueueDriver:
+    from asynctasq.adapters.drivers.postgres import PostgresDriver
+
+    given = settings.postgres
+    return PostgresDriver(
+        _revealed(given.dsn) or "postgresql://localhost:5432/postgres",
+        max_connections=given.max_connections,
+        schema=given.schema_,
+        notify=given.notify,
+        statement_cache_size=given.statement_cache_size,
+    )
+
+
 def _revealed(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
-BUILT_IN: dict[str, Callable[[Settings], QueueDriver]] = {"memory": _memory, "sqlite": _sqlite, "redis": _redis}
+BUILT_IN: dict[str, Callable[[Settings], QueueDriver]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "redis": _redis,
+    "postgres": _postgres,
+}
 """How each of our drivers is built from settings; its client library is imported only then."""
 
 

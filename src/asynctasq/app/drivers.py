@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from asynctasq.app.settings import Settings
     from asynctasq.ports.driver import QueueDriver
 
-AVAILABLE = ("memory", "sqlite", "redis")
-PLANNED = ("mysql", "postgres", "sqs")
+AVAILABLE = ("memory", "sqlite", "redis", "postgres")
+PLANNED = ("mysql", "sqs")
 ENTRY_POINTS = "asynctasq.drivers"
 
 

@@ -118,9 +118,22 @@ class RedisSettings(_Group):
 
 
 class PostgresSettings(_Group):
-    """The PostgreSQL driver (not available yet)."""
+    """The PostgreSQL driver.
+
+    Attributes:
+        dsn: postgresql://user:password@host:port/database; None for postgresql://localhost:5432/postgres.
+        max_connections: how many connections a process may open, besides the one that listens; further requests wait for one.
+        schema_: `postgres.schema`: what holds the tables.
+        notify: whether hints are given and listened to; off behind a PgBouncer that pools transactions.
+        statement_cache_size: prepared statements per connection; None for all, 0 behind a PgBouncer that cannot keep them.
+    """
 
     dsn: SecretStr | None = None
+    max_connections: Annotated[Whole, Field(ge=1)] = 10
+    # pydantic's own models have an attribute of that name.
+    schema_: Annotated[str, Field(alias="schema", pattern="^[A-Za-z_][A-Za-z0-9_-]{0,62}$")] = "asynctasq"
+    notify: bool = True
+    statement_cache_size: Annotated[Whole, Field(ge=0)] | None = None
 
 
 class MysqlSettings(_Group):
@@ -233,7 +246,10 @@ class Settings(_Group):
         for name in Settings.model_fields:
             value = getattr(self, name)
             if isinstance(value, _Group):
-                values |= {f"{name}.{inner}": getattr(value, inner) for inner in type(value).model_fields}
+                values |= {
+                    f"{name}.{field.alias or inner}": getattr(value, inner)
+                    for inner, field in type(value).model_fields.items()
+                }
             else:
                 values[name] = value
         return values

@@ -82,6 +82,8 @@ def test_every_setting_has_a_flat_variable_with_one_underscore_behind_its_group(
         "log.level": "Debug",
         "log.format": "json",
         "driver": "memory",
+        "postgres.schema": "shop",
+        "postgres.notify": "false",
     }
     variable = "ASYNCTASQ_" + path.upper().replace(".", "_")
     loaded = load(environ={variable: values.get(path, "7")}, tmp_path=tmp_path)
@@ -319,6 +321,8 @@ def test_the_documentation_lists_every_setting_with_its_variable_and_default():
     for path, value in Settings().flat().items():
         variable = "ASYNCTASQ_" + path.upper().replace(".", "_")
         shown = f"`{value:g}`" if isinstance(value, float) else f"`{value}`" if value else ""
+        if isinstance(value, bool):
+            shown = shown.lower()
         if path == "sqlite.path":
             shown = "`.asynctasq/queue.db`"
         assert f"| `{path}` | `{variable}` | {shown}".rstrip() in text
