@@ -1,0 +1,313 @@
+"""A Redis that cannot be reached, says nothing, or says no."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import closing, contextmanager
+
+import pytest
+import pytest_asyncio
+import redis.asyncio
+from tests.integration.sqlite_neighbour import QUEUE, message, put, take, take_ids
+from tests.services import Server, free_port
+from tests.services import redis as service
+
+from asynctasq.adapters.drivers.redis import driver as module
+from asynctasq.domain.errors import ConfigurationError, DriverUnavailable, Indeterminate
+from asynctasq.domain.verdict import ACK, DeadLetter, Release, Retry, Settlement
+from asynctasq.drivers.redis_driver import RedisDriver
+from asynctasq.ports.driver import ExtendStatus, SettleStatus
+
+pytestmark = pytest.mark.asyncio
+
+FIVE_SECONDS = 5.0
+"""What the port allows a verb; the driver plans with less, so that no tolerance is needed on a crowded machine."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Generator[Server]:
+    with service.server() as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def admin(server: Server) -> AsyncGenerator[redis.asyncio.Redis]:
+    """Who may change everything; afterwards the server is empty and as it was."""
+    async with redis.asyncio.Redis.from_url(service.url(server)) as admin:
+        before = await admin.config_get("maxmemory*", "maxclients", "requirepass", "appendonly", "busy-reply-threshold")
+        yield admin
+        for name, value in before.items():
+            await admin.config_set(name, value)
+        await admin.replicaof("no", "one")
+        await admin.flushall()
+
+
+@pytest_asyncio.fixture
+async def driver(server: Server, admin: redis.asyncio.Redis) -> AsyncGenerator[RedisDriver]:
+    driver = RedisDriver(service.url(server))
+    await driver.connect()
+    yield driver
+    await driver.close()
+
+
+@contextmanager
+def frozen(server: Server) -> Generator[None]:
+    """It takes connections and requests, and does nothing with them."""
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+async def test_a_server_that_is_not_there_is_named_without_its_password_within_five_seconds() -> None:
+    driver = RedisDriver(f"redis://user:s3cret@127.0.0.1:{free_port()}/0")
+    began = time.monotonic()
+    with pytest.raises(DriverUnavailable, match="cannot be reached") as refusal:
+        await driver.connect()
+    assert time.monotonic() - began < FIVE_SECONDS
+    assert driver.location in str(refusal.value)
+    assert "s3cret" not in str(refusal.value)
+    assert isinstance(refusal.value.__cause__, redis.exceptions.ConnectionError)
+
+
+async def test_a_server_that_accepts_and_never_answers_is_given_up_within_five_seconds() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        driver = RedisDriver(f"redis://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        with pytest.raises(DriverUnavailable, match="does not answer"):
+            await driver.connect()
+        assert time.monotonic() - began < FIVE_SECONDS
+
+
+async def test_every_verb_at_a_server_that_stopped_answering_ends_within_five_seconds_and_works_again_afterwards(
+    server: Server, driver: RedisDriver
+) -> None:
+    await put(driver, "one")
+    (claim,) = await take(driver)
+    with frozen(server):
+        began = time.monotonic()
+        answers = await asyncio.gather(
+            driver.enqueue([message("two")]),
+            take(driver),
+            take(driver, wait=0.1),
+            driver.extend([claim], lease=30),
+            driver.settle([Settlement(claim=claim, verdict=Retry(delay=0, error="E"))]),
+            driver.requeue_dead(["one"]),
+            driver.get_dead(["one"]),
+            driver.queues(),
+            return_exceptions=True,
+        )
+        # The wait of 0.1 s is beyond the five that a verb has.
+        assert time.monotonic() - began < FIVE_SECONDS + 0.1
+        assert {type(answer) for answer in answers} <= {Indeterminate, DriverUnavailable}
+    assert len(await driver.stats([QUEUE])) == 1
+
+
+WRONG_LOGINS = {
+    "a wrong password": ("redis://:wrong@", "refuses the user name or password"),
+    "no password": ("redis://", "wants a password"),
+    "an unknown user": ("redis://nobody:right@", "refuses the user name or password"),
+}
+
+
+@pytest.mark.parametrize(("login", "says"), WRONG_LOGINS.values(), ids=WRONG_LOGINS)
+async def test_a_login_that_is_refused_is_a_matter_of_configuration(
+    server: Server, admin: redis.asyncio.Redis, login: str, says: str
+) -> None:
+    await admin.config_set("requirepass", "right")
+    driver = RedisDriver(f"{login}127.0.0.1:{server.port}")
+    with pytest.raises(ConfigurationError, match=says) as refusal:
+        await driver.connect()
+    assert driver.location in str(refusal.value)
+    assert "wrong" not in str(refusal.value)
+
+
+async def test_a_password_where_there_is_none_is_a_matter_of_configuration(server: Server) -> None:
+    driver = RedisDriver(service.url(server), password="too much")
+    with pytest.raises(ConfigurationError, match=r"take redis\.password away"):
+        await driver.connect()
+
+
+async def test_a_database_that_is_not_there_is_a_matter_of_configuration(server: Server) -> None:
+    driver = RedisDriver(f"redis://127.0.0.1:{server.port}/99")
+    with pytest.raises(ConfigurationError, match="no such database"):
+        await driver.connect()
+
+
+async def user(admin: redis.asyncio.Redis, name: str, *rules: str) -> None:
+    await admin.execute_command("ACL", "SETUSER", name, "reset", "on", ">p", *rules)
+
+
+async def test_a_user_who_may_not_touch_our_keys_is_told_what_to_allow(
+    server: Server, admin: redis.asyncio.Redis
+) -> None:
+    await user(admin, "poor", "+@all", "&*", "~somebody-elses:*")
+    driver = RedisDriver(f"redis://poor:p@127.0.0.1:{server.port}")
+    await driver.connect()
+    (answer,) = await driver.enqueue([message("one")])
+    assert isinstance(answer.error, ConfigurationError)
+    assert "allow it @all on the keys" in str(answer.error)
+    with pytest.raises(ConfigurationError, match="allow it @all"):
+        await take(driver)
+    await driver.close()
+
+
+async def test_a_user_who_may_not_subscribe_or_publish_still_works_and_is_warned_once(
+    server: Server, admin: redis.asyncio.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    await user(admin, "deaf", "+@all", "resetchannels", "~*")
+    driver = RedisDriver(f"redis://deaf:p@127.0.0.1:{server.port}")
+    await driver.connect()
+    assert await take(driver, wait=0.2) == []
+    await put(driver, "one")
+    began = time.monotonic()
+    assert [claim.message.id for claim in await take(driver, wait=4)] == ["one"]
+    # Not after having waited for a subscription, which takes all of the 4 s.
+    assert time.monotonic() - began < 2
+    await take(driver, wait=0.1)
+    assert [record.levelno for record in caplog.records if "subscribe" in record.message] == [logging.WARNING]
+    await driver.close()
+
+
+async def test_a_user_who_may_not_look_at_the_configuration_can_connect(
+    server: Server, admin: redis.asyncio.Redis
+) -> None:
+    await user(admin, "modest", "+@all", "-config", "-info", "&*", "~*")
+    driver = RedisDriver(f"redis://modest:p@127.0.0.1:{server.port}")
+    await driver.connect()
+    await put(driver, "one")
+    assert await take_ids(driver) == ["one"]
+    await driver.close()
+
+
+async def test_a_server_that_may_lose_tasks_is_warned_of_once(
+    server: Server, admin: redis.asyncio.Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_told", set())
+    await admin.config_set("maxmemory-policy", "allkeys-lru")
+    await admin.config_set("appendonly", "no")
+    for _ in range(2):
+        driver = RedisDriver(f"redis://127.0.0.1:{server.port}")
+        await driver.connect()
+        await driver.close()
+    assert [record.getMessage().partition(" has ")[2] for record in caplog.records] == [
+        "maxmemory-policy allkeys-lru: it may throw tasks away when memory is short: set noeviction",
+        "appendonly no: it loses its tasks when it is restarted: set it to yes",
+    ]
+
+
+async def test_a_full_server_takes_nothing_half_and_lets_what_it_has_be_done(
+    driver: RedisDriver, admin: redis.asyncio.Redis
+) -> None:
+    await put(driver, "acked", "retried", "buried", "released", "kept", "not yet claimed")
+    *settled, kept = await take(driver, limit=5)
+    await admin.config_set("maxmemory", 1)
+    with pytest.raises(DriverUnavailable, match="maxmemory"):
+        await driver.enqueue([message("refused"), message("too")])
+
+    (later,) = await take(driver, wait=1)
+    assert later.message.id == "not yet claimed"
+    assert await take(driver, wait=0.1) == []
+    verdicts = [ACK, Retry(delay=0, error="E"), DeadLetter(reason="R", error=""), Release()]
+    answers = await driver.settle(
+        [Settlement(claim=claim, verdict=verdict) for claim, verdict in zip(settled, verdicts, strict=True)]
+    )
+    assert {answer.status for answer in answers} == {SettleStatus.DONE}
+    (extended,) = await driver.extend([kept], lease=60)
+    assert extended.status is ExtendStatus.KEPT
+    assert set(await take_ids(driver)) == {"retried", "released"}
+
+    await admin.config_set("maxmemory", 0)
+    await put(driver, "refused", "too")
+    assert await take_ids(driver) == ["refused", "too"]
+
+
+async def test_a_replica_is_unavailable_until_it_is_a_primary_again(
+    driver: RedisDriver, admin: redis.asyncio.Redis
+) -> None:
+    await put(driver, "one")
+    await admin.replicaof("127.0.0.1", free_port())
+    for asked in (driver.enqueue([message("two")]), take(driver), take(driver, wait=0.1)):
+        with pytest.raises(DriverUnavailable, match="replica"):
+            await asked
+    await admin.replicaof("no", "one")
+    await put(driver, "two")
+    assert await take_ids(driver) == ["one", "two"]
+
+
+async def test_a_connection_to_what_became_a_replica_is_left_for_a_new_one(
+    driver: RedisDriver, admin: redis.asyncio.Redis
+) -> None:
+    await admin.replicaof("127.0.0.1", free_port())
+    before = await clients(admin)
+    with pytest.raises(DriverUnavailable, match="replica"):
+        await driver.enqueue([message("one")])
+    await driver.stats([QUEUE])
+    assert not before & await clients(admin)
+
+
+async def clients(admin: redis.asyncio.Redis) -> set[str]:
+    return {each["id"] for each in await admin.client_list() if each["name"] == "asynctasq"}
+
+
+async def test_a_server_that_is_busy_with_a_script_is_unavailable_and_nothing_was_applied(
+    server: Server, driver: RedisDriver, admin: redis.asyncio.Redis
+) -> None:
+    await admin.config_set("busy-reply-threshold", 50)
+    async with redis.asyncio.Redis(port=server.port) as other:
+        looping = asyncio.create_task(other.eval("while true do end", 0))
+        while not await is_busy(driver):
+            pass
+        with pytest.raises(DriverUnavailable, match="busy with somebody's script"):
+            await driver.enqueue([message("one")])
+        await admin.script_kill()
+        with pytest.raises(redis.exceptions.ResponseError):
+            await looping
+    (stats,) = await driver.stats([QUEUE])
+    assert stats.ready == 0
+
+
+async def is_busy(driver: RedisDriver) -> bool:
+    try:
+        await driver.stats([QUEUE])
+    except DriverUnavailable:
+        return True
+    return False
+
+
+async def test_a_server_that_has_as_many_clients_as_it_may_is_unavailable(
+    server: Server, admin: redis.asyncio.Redis
+) -> None:
+    await admin.ping()
+    await admin.config_set("maxclients", 1)
+    driver = RedisDriver(service.url(server))
+    with pytest.raises(DriverUnavailable) as refusal:
+        await driver.connect()
+    assert driver.location in str(refusal.value)
+    await admin.config_set("maxclients", 100)
+    await driver.connect()
+    await driver.close()
+
+
+async def test_more_requests_than_connections_wait_for_one_and_say_so_when_none_comes_free(
+    server: Server, admin: redis.asyncio.Redis
+) -> None:
+    driver = RedisDriver(service.url(server), max_connections=2)
+    await driver.connect()
+    await asyncio.gather(*(driver.enqueue([message(str(number))]) for number in range(50)))
+    assert len(await clients(admin)) == 2
+    with frozen(server):
+        began = time.monotonic()
+        answers = await asyncio.gather(*(driver.stats([QUEUE]) for _ in range(3)), return_exceptions=True)
+        assert time.monotonic() - began < FIVE_SECONDS
+        assert any("redis.max_connections" in str(answer) for answer in answers)
+    (stats,) = await driver.stats([QUEUE])
+    assert stats.ready == 50
+    await driver.close()
