@@ -24,6 +24,7 @@ from asynctasq.adapters.drivers.redis.values import (
     dead_message,
     in_microseconds,
     in_seconds,
+    packed_arguments,
     packed_id,
     unpacked_id,
     unpacked_record,
@@ -353,8 +354,8 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
         token = os.urandom(8)
         began = time.monotonic()
         keys = [key for queue in queues for key in self._keys.of(queue)]
-        arguments = (min(limit, AT_ONCE), in_microseconds(lease), token, int(waits))
-        command = ("EVALSHA", scripts.CLAIM.digest, len(keys), *keys, *arguments)
+        arguments = packed_arguments((min(limit, AT_ONCE), in_microseconds(lease), token, int(waits)))
+        command = ("EVALSHA", scripts.CLAIM.digest, len(keys), *keys, arguments)
         asking = asyncio.ensure_future(server.ask(command))
         try:
             ((claimed, due_in, broken),) = await asyncio.shield(asking)
@@ -404,7 +405,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
 
     def _run(self, script: Script, queue: str, arguments: Iterable[Any]) -> Command:
         keys = self._keys.of(queue)
-        return ("EVALSHA", script.digest, len(keys), *keys, *arguments)
+        return ("EVALSHA", script.digest, len(keys), *keys, packed_arguments(arguments))
 
     async def _in_batches(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import msgpack
@@ -39,6 +39,11 @@ def unpacked_id(packed: bytes) -> str:
     if packed[:1] == b"u" and len(packed) == 17:
         return _as_uuid(packed[1:])
     return packed[1:].decode("utf-8", "surrogateescape")
+
+
+def packed_arguments(arguments: Iterable[Any]) -> bytes:
+    """What a script is told, as one value; in the old form of msgpack, which every server's Lua can read."""
+    return msgpack.packb(list(arguments), use_bin_type=False)
 
 
 def _as_uuid(digits: bytes) -> str:

@@ -1,8 +1,8 @@
 -- Lease due messages. KEYS: those of one queue after the other, the most urgent first.
--- ARGV: how many at most, the lease in microseconds, its token, and 1 if the claimer will wait when there is none.
+-- A: how many at most, the lease in microseconds, its token, and 1 if the claimer will wait when there is none.
 -- Answers: the claimed (queue's number, id, record, attempt, expiries, flat), the microseconds until something is due, -1 if never,
 -- and what is wrong with queues that cannot be served (number, error, flat).
-local limit, lease, token, waits = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4] == '1'
+local limit, lease, token, waits = A[1], A[2], A[3], A[4] == 1
 local at = now()
 local claimed, count, corrupt, broken = {}, 0, 0, {}
 local MOST_CORRUPT = 1000  -- of one call; the next one goes on

@@ -17,6 +17,8 @@ local function keys_of(first)
     }
 end
 local K = keys_of(1)
+-- What a batch is about comes as one packed list: a client takes long to write thousands of arguments.
+local A = cmsgpack.unpack(ARGV[1])
 local FREE = string.rep('\0', 8)
 
 local function now()

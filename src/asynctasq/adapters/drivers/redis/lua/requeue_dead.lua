@@ -1,9 +1,9 @@
--- Make dead letters ready again, as if they had just been enqueued. KEYS: a queue's. ARGV: ids. Answers per id: 1 if it was
+-- Make dead letters ready again, as if they had just been enqueued. KEYS: a queue's. A: ids. Answers per id: 1 if it was
 -- dead and can be read.
 check_keys()
 local at = now()
 local answers = {}
-for i, id in ipairs(ARGV) do
+for i, id in ipairs(A) do
     local letter = redis.call('HGET', K.dead, id)
     local _, _, _, enqueued_at, _, body = unpack(letter and list_of(letter) or {})
     answers[i] = 0

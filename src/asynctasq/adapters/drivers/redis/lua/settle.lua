@@ -1,12 +1,12 @@
--- Carry out verdicts in order. KEYS: a queue's. ARGV: how many errors are kept of a message, then per settlement its id,
+-- Carry out verdicts in order. KEYS: a queue's. A: how many errors are kept of a message, then per settlement its id,
 -- its token, a verdict ('ack', 'retry', 'release', 'dead'), and three values: the delay in microseconds, the reason, the error.
 -- Answers per settlement: 1 if its token was valid.
 check_keys()
 without_memory()
-local kept = tonumber(ARGV[1])
+local kept = A[1]
 local at = now()
 local ids, answers, acked, settled = {}, {}, {}, {}
-for i = 2, #ARGV, 6 do ids[#ids + 1] = ARGV[i] end
+for i = 2, #A, 6 do ids[#ids + 1] = A[i] end
 local states = values_of(K.states, ids)
 local shown = false
 
@@ -27,7 +27,7 @@ end
 
 for i, id in ipairs(ids) do
     local given = 6 * i - 4
-    local token, verdict, delay = ARGV[given + 1], ARGV[given + 2], tonumber(ARGV[given + 3])
+    local token, verdict, delay = A[given + 1], A[given + 2], A[given + 3]
     local holder, attempts, expiries = state_of(states[i])
     local valid = token == holder and holder ~= FREE and not settled[id]
     answers[i] = valid and 1 or 0
@@ -36,14 +36,14 @@ for i, id in ipairs(ids) do
         if verdict == 'ack' then
             acked[#acked + 1] = id
         elseif verdict == 'retry' then
-            remember(id, attempts, ARGV[given + 5])
+            remember(id, attempts, A[given + 5])
             show(id, delay, attempts, expiries)
         elseif verdict == 'release' then
             show(id, delay, attempts - 1, expiries)
         else
             local history = redis.call('HGET', K.errors, id)
             local record = redis.call('HGET', K.messages, id) or ''
-            bury(id, at + i, ARGV[given + 4], ARGV[given + 5], attempts, record, history)
+            bury(id, at + i, A[given + 4], A[given + 5], attempts, record, history)
             acked[#acked + 1] = id
         end
     end
