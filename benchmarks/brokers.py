@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,10 @@ class Measured(Protocol):
         """Commands or statements since its start; None where it does not count."""
         ...
 
+    def served_during(self, seconds: float) -> float | None:
+        """Commands or statements that clients send while we wait; None where it does not count."""
+        ...
+
     def stored(self) -> float:
         """Bytes that the current place takes."""
         ...
@@ -58,6 +64,16 @@ class Redis:
         return (
             float(self._info("stats", "total_commands_processed")) - self.own + 1
         )  # it does not count the one that asks
+
+    def served_during(self, seconds: float) -> float:
+        """Watched, as the counters of Redis count what scripts call too."""
+        with subprocess.Popen(
+            ["redis-cli", "-p", str(self.port), "MONITOR"], stdout=subprocess.PIPE, text=True
+        ) as monitor:
+            time.sleep(seconds)
+            monitor.terminate()
+            said, _ = monitor.communicate()
+        return sum(re.match(r"[\d.]+ \[\d+ (?!lua\])", line) is not None for line in said.splitlines())
 
     def stored(self) -> float:
         return float(self._info("memory", "used_memory_dataset"))
@@ -95,6 +111,12 @@ class Postgres:
             )
         return None
 
+    def served_during(self, seconds: float) -> float | None:
+        before = self.served()
+        time.sleep(seconds)
+        after = self.served()
+        return None if before is None or after is None else max(0.0, after - before)
+
     def stored(self) -> float:
         return float(self._ask("SELECT pg_database_size('bench')"))
 
@@ -119,6 +141,9 @@ class Sqlite:
 
     def served(self) -> None:
         return None
+
+    def served_during(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def stored(self) -> float:
         return float(

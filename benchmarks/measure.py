@@ -185,16 +185,16 @@ def latency(bench: Bench, n: int, idle: float) -> dict[str, float]:
             worker.wait(lambda: len(worker.pings()) >= n + 1, "pings")
             took = sorted(worker.pings()[1:])  # the first waited for the start
             time.sleep(SETTLING)
-            served, cpu, begin = bench.broker.served(), worker.cpu(), time.monotonic()
-            time.sleep(idle)
-            after, spent = bench.broker.served(), time.monotonic() - begin
+            cpu, begin = worker.cpu(), time.monotonic()
+            served = bench.broker.served_during(idle)
+            spent = time.monotonic() - begin
             figures = {
                 "latency p50, ms": took[len(took) // 2] * 1e3,
                 "latency p99, ms": took[min(len(took) - 1, int(len(took) * 0.99))] * 1e3,
                 "idle CPU, % of a core": (worker.cpu() - cpu) / spent * 100,
             }
-            if served is not None and after is not None:
-                figures["idle commands/s"] = max(0.0, after - served) / spent
+            if served is not None:
+                figures["idle commands/s"] = served / spent
     return figures
 
 
