@@ -35,6 +35,7 @@ _FOR_GOOD = {
     "SELECT is not allowed": "it knows database 0 only: check the number at the end of redis.url",
     "CROSSSLOT": _CLUSTER,
     "MOVED": _CLUSTER,
+    "TLS: ": "a file that redis.url names (ssl_ca_certs, ...) is not there",
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted: name its CA with ?ssl_ca_certs=FILE in redis.url",
     "unknown command": "it lacks a command that is needed: Redis 6.2 or Valkey 7.2 is the least",
 }
@@ -63,6 +64,8 @@ def translated(error: Exception, location: str, *, sent: bool) -> AsyncTasQError
     """
     code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "")
     said = f"{code} {error}".strip()
+    if location.startswith("rediss:") and "No such file" in said:
+        said = f"TLS: {said}"  # on a socket's path it would mean that no server runs
     if meaning := _meaning(_FOR_GOOD, said):
         return ConfigurationError(f"Redis at {location}: {meaning}")
     if isinstance(error, theirs.AuthenticationError):
