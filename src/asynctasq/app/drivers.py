@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 AVAILABLE = ("memory", "sqlite", "redis", "postgres")
 PLANNED = ("mysql", "sqs")
+SCHEMES = {"rediss": "redis", "postgresql": "postgres"}
+"""The drivers of URLs that do not begin with their names."""
+
 ENTRY_POINTS = "asynctasq.drivers"
 
 
@@ -31,7 +34,9 @@ def check_driver(driver: object) -> None:
         return
     if isinstance(driver, str):
         name, is_url, _ = driver.partition("://")
-        if is_url or ":" not in driver:
+        if is_url:
+            _check_name(SCHEMES.get(name, name))
+        elif ":" not in driver:
             _check_name(name)
     elif isinstance(driver, type) or not all(hasattr(driver, verb) for verb in ("capabilities", "claim", "settle")):
         raise ConfigurationError(
@@ -80,7 +85,7 @@ class Drivers:
         check_driver(driver)
         name, is_url, _ = driver.partition("://")
         if is_url:
-            return self._build(name, self._settings.at(driver))
+            return self._build(SCHEMES.get(name, name), self._settings.at(driver))
         if ":" in driver:
             return self.get(_attribute(driver))
         return self._build(name, self._settings)

@@ -20,11 +20,14 @@ class PostgresHarness(Harness):
 
     unit = 3600.0
 
-    def __init__(self, url: str, schema: str) -> None:
+    def __init__(self, url: str, schema: str, *, pooled: bool = False) -> None:
         self.url = url
         self.schema = schema
+        self.pooled = pooled
 
     def driver(self) -> PostgresDriver:
+        if self.pooled:
+            return PostgresDriver(self.url, schema=self.schema, notify=False, statement_cache_size=0)
         return PostgresDriver(self.url, schema=self.schema)
 
     async def age(self, seconds: float) -> None:
@@ -77,3 +80,9 @@ class TestPostgresDriver(DriverContract):
         await driver.connect()
         yield driver
         await driver.close()
+
+
+class TestPostgresDriverAsBehindPgBouncer(TestPostgresDriver):
+    @pytest.fixture
+    def harness(self, postgres_url: str, schema: str) -> PostgresHarness:
+        return PostgresHarness(postgres_url, schema, pooled=True)

@@ -8,8 +8,10 @@ from datetime import timedelta
 
 import pytest
 
+from asynctasq.app.container import BUILT_IN
 from asynctasq.app.drivers import Drivers
 from asynctasq.app.registry import REGISTRY, Registry
+from asynctasq.app.settings import load_settings
 from asynctasq.app.task_function import PendingTask, TaskFunction
 from asynctasq.domain.errors import ConfigurationError, InvalidName, UnknownDriver
 from asynctasq.domain.retry import RetryPolicy
@@ -144,6 +146,12 @@ def test_an_unknown_option_is_refused() -> None:
 def test_drivers_to_come_are_refused_at_decoration_as_not_available_yet(name: str) -> None:
     with pytest.raises(UnknownDriver, match=f"'{name}' is not available yet"):
         task(driver=name)
+
+
+@pytest.mark.parametrize("url", ["rediss://host", "postgresql://host/shop", "postgres://host/shop"])
+def test_a_driver_may_be_named_by_any_url_of_its_broker(url: str) -> None:
+    task(driver=url)
+    assert Drivers(load_settings(environ={}).settings, BUILT_IN).get(url).location.partition("://")[2].startswith("host")
 
 
 def test_an_unknown_driver_is_refused_with_the_nearest_name() -> None:

@@ -18,6 +18,10 @@ PATIENCE = 4.5
 RETRIES = 3
 """How often a statement is sent again that others got in the way of."""
 
+PLANS = {"enable_bitmapscan": "off", "enable_seqscan": "off", "jit": "off"}
+"""Each statement is meant for one index. A queue fills and empties faster than statistics follow, and a planner that takes a full
+one for empty would rather fetch and sort all of it at each claim."""
+
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
@@ -27,6 +31,7 @@ class Address:
     Args:
         dsn: as libpq reads it: postgresql://user:password@host:port/database?option=value.
         statement_cache_size: prepared statements per connection; None for as many as there are.
+        is_session: whether a connection is one to the server for as long as it lasts, and not to a pool before it.
 
     Attributes:
         location: the URL without user, password and options.
@@ -35,7 +40,7 @@ class Address:
         ConfigurationError: not a URL of PostgreSQL.
     """
 
-    def __init__(self, dsn: str, statement_cache_size: int | None) -> None:
+    def __init__(self, dsn: str, statement_cache_size: int | None, *, is_session: bool) -> None:
         try:
             parts = urlsplit(dsn)
             hosts, database = parts.netloc.rpartition("@")[2], parts.path.strip("/")
@@ -57,12 +62,12 @@ class Address:
         self._options: dict[str, Any] = {"max_cached_statement_lifetime": 0}
         if statement_cache_size is not None:
             self._options = {"statement_cache_size": statement_cache_size}
+        if is_session:
+            self._options["server_settings"] = {"application_name": "asynctasq", **PLANS}
 
     async def connect(self) -> Connection:
         """A new connection. Raises the client's errors."""
-        return await asyncpg.connect(
-            self._dsn, timeout=PATIENCE, server_settings={"application_name": "asynctasq"}, **self._options
-        )
+        return await asyncpg.connect(self._dsn, timeout=PATIENCE, **self._options)
 
 
 class Server:

@@ -123,7 +123,7 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
         self.capabilities = _CAPABILITIES
         self._dsn, self._schema, self._notify = dsn, schema, notify
         self._max_connections, self._statement_cache_size = max_connections, statement_cache_size
-        self._address = Address(dsn, statement_cache_size)
+        self._address = Address(dsn, statement_cache_size, is_session=notify)
         self.location = self._address.location
         self._connected: Server | None = None
         self._doorbell: Doorbell | None = None

@@ -13,6 +13,7 @@ CONTENDED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.
 """Nothing was applied, because somebody else was faster; the same statement may succeed at once."""
 
 _FOR_GOOD = {
+    "08P01": "it does not take our settings; behind a PgBouncer set postgres.notify to false",
     "28": "it refuses the user name or password: check postgres.dsn",
     "3D000": "it has no such database: create it, or check the end of postgres.dsn",
     "3F000": "the tables of asynctasq are not there: run `asynctasq migrate`",
@@ -23,11 +24,10 @@ _FOR_GOOD = {
 _FOR_NOW = {
     "25006": "it is a standby that cannot be written to; writes go to its primary",
     "53": "it has no room left",
-    "57P01": "it is being shut down, or somebody has ended our connection",
     "57P03": "it is starting up or shutting down",
 }
-_LOST = ("08", "57P02")
-"""Connections that broke: the server may have committed what it did not live to answer."""
+_LOST = ("08", "57P01", "57P02")
+"""Connections that broke, or were ended: the server may have committed what it did not live to answer."""
 
 
 def translated(error: Exception, location: str, *, sent: bool) -> AsyncTasQError:

@@ -30,8 +30,8 @@ SELECT taken.*, due.n, due.visible_at, NULL::bigint AS due_in
 FROM taken JOIN due USING (seq)
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, (
-    SELECT greatest(min(next.visible_at) - (SELECT at FROM clock), 0)
-    FROM unnest($1::text[]) AS wanted (queue)
+    SELECT min(greatest(next.visible_at - clock.at, 0))
+    FROM clock CROSS JOIN unnest($1::text[]) AS wanted (queue)
     CROSS JOIN LATERAL (
         SELECT message.visible_at
         FROM {schema}.message

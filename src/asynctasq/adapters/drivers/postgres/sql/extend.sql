@@ -2,5 +2,5 @@
 UPDATE {schema}.message
 SET visible_at = {now} + $3
 FROM unnest($1::bigint[], $2::bigint[]) AS held (seq, receipt)
-WHERE message.seq = ANY ($1::bigint[]) AND message.seq = held.seq AND message.receipt = held.receipt
+WHERE message.seq = held.seq AND message.receipt = held.receipt
 RETURNING message.seq, message.receipt

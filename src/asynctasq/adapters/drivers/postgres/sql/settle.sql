@@ -9,7 +9,7 @@ given AS MATERIALIZED (
 gone AS (
     DELETE FROM {schema}.message
     USING given
-    WHERE message.seq = ANY ($1::bigint[]) AND message.seq = given.seq AND message.receipt = given.receipt
+    WHERE message.seq = given.seq AND message.receipt = given.receipt
         AND given.verdict IN ('ack', 'dead')
     RETURNING message.*, given.verdict, given.reason, given.error, given.n
 ),
@@ -36,7 +36,7 @@ shown AS (
                 || jsonb_build_array(jsonb_build_array(attempt, clock.at, given.error))
         END
     FROM given CROSS JOIN clock
-    WHERE message.seq = ANY ($1::bigint[]) AND message.seq = given.seq AND message.receipt = given.receipt
+    WHERE message.seq = given.seq AND message.receipt = given.receipt
         AND given.verdict IN ('retry', 'release')
     RETURNING message.seq, given.receipt
 )

@@ -1,0 +1,207 @@
+"""Workers on a PostgreSQL that dies, or hangs up on who listens: they are not restarted, and lose nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from tests.integration.fleet import Fleet, postgres_at
+from tests.integration.history import Enqueued, check, duplicates
+from tests.integration.ledger_tasks import work
+from tests.services import Server
+from tests.services import postgres as service
+
+from asynctasq.domain.errors import DriverError, Indeterminate
+from asynctasq.domain.message import Message
+from asynctasq.drivers.postgres_driver import PostgresDriver
+from asynctasq.ports.driver import EnqueueStatus
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(150)]
+
+CREATED, DUPLICATE = EnqueueStatus.CREATED, EnqueueStatus.DUPLICATE
+SEED = 20_261_125
+RESTARTS = 3
+RESUMED_IN = 10.0
+"""Seconds from a server's return until every worker starts tasks again: the longest pause between two tries, see `outage`."""
+
+LEASE = 15.0
+"""Seconds. Longer than an outage, so that what had ended before it is settled after it and nothing runs twice."""
+
+POLL = 5.0
+"""Seconds within which a waiting worker looks by itself."""
+
+LISTENERS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'asynctasq' AND query LIKE 'LISTEN%'"
+WRITERS = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%INSERT INTO%' AND wait_event_type = 'Lock'"
+
+
+@pytest.fixture
+def server() -> Generator[Server]:
+    """One that has written what it acknowledged: `fsync` is on."""
+    with service.server() as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def admin(server: Server) -> AsyncGenerator[asyncpg.Connection]:
+    connection = await asyncpg.connect(service.url(server))
+    yield connection
+    connection.terminate()
+
+
+@pytest_asyncio.fixture
+async def fleet(server: Server, tmp_path: Path) -> AsyncGenerator[Fleet]:
+    broker = await asyncio.to_thread(postgres_at, service.url(server))
+    async with Fleet(broker, tmp_path, lease=LEASE, options=["--concurrency", "10"]) as fleet:
+        yield fleet
+
+
+@pytest_asyncio.fixture
+async def driver(server: Server) -> AsyncGenerator[PostgresDriver]:
+    driver = PostgresDriver(service.url(server))
+    await driver.install()
+    await driver.connect()
+    yield driver
+    await driver.close()
+
+
+async def keep_dispatching(fleet: Fleet, enough: asyncio.Event) -> int:
+    """Dispatch a few tasks at a time until there are enough, going on while the server is away. How many dispatches failed."""
+    failures = 0
+    while not enough.is_set():
+        try:
+            await fleet.dispatch(*(work(seconds=0.05) for _ in range(10)))
+        except DriverError:
+            failures += 1
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(enough.wait(), 0.1)  # the workers' pace: there is always some work and never much
+    return failures
+
+
+async def starts_everywhere(fleet: Fleet, after: float) -> float:
+    """Wait until each worker has started a task that began after a moment; how many seconds after it."""
+    pids = {worker.pid for worker in fleet.workers}
+
+    def late() -> dict[int, float]:
+        return {start.pid: start.at for start in reversed(fleet.starts()) if start.at > after}
+
+    await fleet.until(lambda: late().keys() == pids, "every worker to start a task")
+    return max(late().values()) - after
+
+
+def restart(server: Server) -> None:
+    """Start a server that was killed. What it leaves of shared memory goes when the last of its processes has noticed."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return server.start()
+        except RuntimeError:
+            if time.monotonic() > deadline:
+                raise
+
+
+async def test_a_server_killed_and_restarted_under_load_loses_nothing_and_its_workers_go_on(
+    server: Server, fleet: Fleet
+) -> None:
+    chance, enough = random.Random(SEED), asyncio.Event()
+    for _ in range(2):
+        fleet.spawn()
+    dispatching = asyncio.create_task(keep_dispatching(fleet, enough))
+    await starts_everywhere(fleet, after=0)
+    for _ in range(RESTARTS):
+        await asyncio.sleep(chance.uniform(0.3, 1.0))  # anywhere in what they do
+        await asyncio.to_thread(server.kill)
+        await asyncio.sleep(chance.uniform(0.3, 2.0))
+        await asyncio.to_thread(restart, server)
+        assert await starts_everywhere(fleet, after=time.monotonic()) <= RESUMED_IN
+    enough.set()
+    failures = await dispatching
+    assert failures, "the server was never missed: it must be away for longer"
+    await fleet.drained()
+    await fleet.stop()
+    # A dispatch that failed may have been carried out all the same: nobody was promised those tasks, and they may run.
+    promised = {event.task for event in fleet.events if isinstance(event, Enqueued)}
+    assert not await fleet.dead()
+    history = [*fleet.events, *(event for event in fleet.ran() if event.task in promised)]
+    violations = check(history, lease=fleet.lease)
+    assert not violations, "\n".join([*map(str, violations), fleet.logs()])
+
+
+async def test_a_worker_whose_listener_is_ended_starts_the_next_task_by_itself_and_is_soon_told_again(
+    fleet: Fleet, admin: asyncpg.Connection
+) -> None:
+    fleet.spawn()
+    for _ in range(3):
+        for pid in await found(admin, LISTENERS):
+            await admin.execute("SELECT pg_terminate_backend($1)", pid)
+        # A second for a crowded machine.
+        assert await started_after(fleet) <= POLL + 1
+        await found(admin, LISTENERS)
+        # At once when told; it would have to be lucky three times to look by itself in that second.
+        assert await started_after(fleet) <= 1
+    await fleet.drained()
+    await fleet.stop()
+    assert duplicates(await fleet.verify()) == 0
+
+
+async def test_a_connection_that_is_ended_while_its_statement_runs_leaves_it_open_and_sending_again_stores_once(
+    driver: PostgresDriver, admin: asyncpg.Connection
+) -> None:
+    message = Message(id="m", queue="q", body=b"")
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE asynctasq.message")
+        storing = asyncio.create_task(driver.enqueue([message]))
+        (pid,) = await found(admin, WRITERS)
+        await admin.execute("SELECT pg_terminate_backend($1)", pid)
+        with pytest.raises(Indeterminate):
+            await storing
+    assert [(await driver.enqueue([message]))[0].status for _ in range(2)] == [CREATED, DUPLICATE]
+
+
+async def test_a_connection_that_breaks_while_its_statement_runs_leaves_it_open_what_was_stored(
+    driver: PostgresDriver, admin: asyncpg.Connection
+) -> None:
+    await admin.execute("BEGIN; LOCK TABLE asynctasq.message")
+    storing = asyncio.create_task(driver.enqueue([Message(id="m", queue="q", body=b"")]))
+    (pid,) = await found(admin, WRITERS)
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(Indeterminate):
+        await storing
+
+
+async def test_a_statement_that_takes_too_long_leaves_it_open_what_was_stored_and_its_connection_is_not_used_again(
+    driver: PostgresDriver, admin: asyncpg.Connection
+) -> None:
+    began = time.monotonic()
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE asynctasq.message")
+        with pytest.raises(Indeterminate):
+            await driver.enqueue([Message(id="m", queue="q", body=b"")])
+    # What the port allows, and half a second for a crowded machine.
+    assert time.monotonic() - began <= 5.5
+    (stats,) = await driver.stats(["q"])
+    assert stats.ready <= 1
+
+
+async def found(admin: asyncpg.Connection, query: str) -> list[int]:
+    """The processes of the server that do what we wait for: nothing tells of it."""
+    async with asyncio.timeout(15):
+        while not (pids := [row["pid"] for row in await admin.fetch(query)]):  # noqa: ASYNC110 -- no event
+            await asyncio.sleep(0.01)
+    return pids
+
+
+async def started_after(fleet: Fleet) -> float:
+    """Dispatch a task; how many seconds later it starts."""
+    dispatched = time.monotonic()
+    (id,) = await fleet.dispatch(work(seconds=0.0))
+    await fleet.until(lambda: any(start.task == id for start in fleet.starts()), "the task to start")
+    return next(start.at for start in fleet.starts() if start.task == id) - dispatched
