@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from uuid import uuid4
 
 import pytest
@@ -46,22 +46,39 @@ class RedisHarness(Harness):
                 client.eval(AGE, 0, round(seconds * 1_000_000), f"{{{self.prefix}:{queue.decode()}}}")
 
 
-server: list[str] = []
-"""Where the model's driver finds its server: a unittest.TestCase takes no fixture's value."""
+servers: dict[str, str] = {}
+"""Where the model's drivers find their servers: a unittest.TestCase takes no fixture's value."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _known(redis_url: str) -> None:
-    server[:] = [redis_url]
+@pytest.fixture(scope="module")
+def _redis(redis_url: str) -> None:
+    servers["redis"] = redis_url
 
 
-@contextmanager
-def broker() -> Generator[tuple[RedisDriver, RedisHarness], None, None]:
-    harness = RedisHarness(server[0])
-    yield harness.driver(), harness
+@pytest.fixture(scope="module")
+def _valkey(valkey_url: str) -> None:
+    servers["valkey"] = valkey_url
 
 
-TestRedisDriverAgainstTheModel = pytest.mark.timeout(300)(against_the_model(broker))
+def broker(name: str) -> Callable[[], AbstractContextManager[tuple[RedisDriver, RedisHarness]]]:
+    @contextmanager
+    def broker() -> Generator[tuple[RedisDriver, RedisHarness], None, None]:
+        harness = RedisHarness(servers[name])
+        yield harness.driver(), harness
+
+    return broker
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("_redis")
+class TestRedisDriverAgainstTheModel(against_the_model(broker("redis"))):
+    pass
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("_valkey")
+class TestRedisDriverOnValkeyAgainstTheModel(against_the_model(broker("valkey"))):
+    pass
 
 
 class TestRedisDriver(DriverContract):
