@@ -146,13 +146,12 @@ async def test_an_idle_worker_asks_three_times_in_ten_seconds_at_most(
         await fleet.stop()
 
 
-READY, DELAYED, DEAD = 100_000, 10_000, 10_000
-FILL = f"""
+FILL = """
 INSERT INTO asynctasq.message (queue, id, body, visible_at, enqueued_at)
-SELECT 'q' || n % 3, n::text, 'x', CASE WHEN n > {READY} THEN 9000000000000000 ELSE n END, 0
-FROM generate_series(1, {READY + DELAYED}) AS n;
+SELECT 'q' || n % 3, n::text, 'x', CASE WHEN n > {ready} THEN 9000000000000000 ELSE n END, 0
+FROM generate_series(1, {ready} + 10000) AS n;
 INSERT INTO asynctasq.dead (queue, id, body, reason, error, attempts, enqueued_at, died_at)
-SELECT 'q' || n % 3, n::text, 'x', '', '', 1, 0, 0 FROM generate_series(1, {DEAD}) AS n;
+SELECT 'q' || n % 3, n::text, 'x', '', '', 1, 0, 0 FROM generate_series(1, 10000) AS n;
 """
 HUNDRED = list(range(1, 101))
 ARGUMENTS: dict[str, list[object]] = {
@@ -168,12 +167,13 @@ ARGUMENTS: dict[str, list[object]] = {
 }
 
 
-@pytest_asyncio.fixture(params=["fresh", "stale"])
+@pytest_asyncio.fixture(params=[(100_000, "fresh"), (100_000, "stale"), (10_000, "stale")], ids=str)
 async def full(request: pytest.FixtureRequest, server: Server, admin: asyncpg.Connection) -> asyncpg.Connection:
     """A connection as the driver's, to full tables of which the planner knows all, or that they were empty."""
     await admin.execute("ALTER TABLE asynctasq.message SET (autovacuum_enabled = off); ANALYZE asynctasq.message")
-    await admin.execute(FILL)
-    if request.param == "fresh":
+    ready, statistics = request.param
+    await admin.execute(FILL.format(ready=ready))
+    if statistics == "fresh":
         await admin.execute("ANALYZE asynctasq.message; ANALYZE asynctasq.dead")
     for name, value in PLANS.items():
         await admin.execute(f"SET {name} = {value}")
