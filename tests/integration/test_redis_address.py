@@ -1,0 +1,177 @@
+"""Where a Redis is and how to log in: URLs, keywords, odd characters, sockets and TLS."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import pytest_asyncio
+import redis.asyncio
+from tests.integration.sqlite_neighbour import put, take_ids
+from tests.services import Server, free_port
+from tests.services import redis as service
+
+from asynctasq.domain.errors import ConfigurationError
+from asynctasq.drivers.redis_driver import RedisDriver
+
+pytestmark = pytest.mark.asyncio
+
+ODD = "p@:/?#[]%& +ü\\'\"{}=;"
+"""What ends, splits or encodes something in a URL."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Generator[Server]:
+    with service.server(options=["--unixsocket", "./redis.sock"]) as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def admin(server: Server) -> AsyncGenerator[redis.asyncio.Redis]:
+    async with redis.asyncio.Redis.from_url(service.url(server)) as admin:
+        yield admin
+        await admin.config_set("requirepass", "")
+        await admin.flushall()
+
+
+async def works(driver: RedisDriver) -> None:
+    await driver.connect()
+    await put(driver, "one")
+    assert await take_ids(driver) == ["one"]
+    await driver.close()
+
+
+@pytest.mark.parametrize("form", ["in the URL", "as keyword", "beside a user in the URL"])
+async def test_a_password_and_a_user_name_may_have_any_characters(
+    server: Server, admin: redis.asyncio.Redis, form: str
+) -> None:
+    name = "u" + ODD.replace(" ", "")  # the server itself allows no spaces in a name
+    await admin.execute_command("ACL", "SETUSER", name, "reset", "on", f">{ODD}", "+@all", "~*", "&*")
+    await admin.config_set("requirepass", ODD)
+    place = f"127.0.0.1:{server.port}/0"
+    driver = {
+        "in the URL": lambda: RedisDriver(f"redis://{quote(name, safe='')}:{quote(ODD, safe='')}@{place}"),
+        "as keyword": lambda: RedisDriver(f"redis://{place}", password=ODD),
+        "beside a user in the URL": lambda: RedisDriver(f"redis://{quote(name, safe='')}@{place}", password=ODD),
+    }[form]()
+    await works(driver)
+    assert driver.location == f"redis://{place}"
+
+
+UNREADABLE = [
+    "redis://:se/cret@localhost",
+    "redis://:se?cret@localhost",
+    "redis://:12#cret@localhost",
+    "redis://:12/cret@localhost",
+    "redis://localhost/zero",
+    "redis://localhost/1/2",
+    "redis://localhost/-1",
+    "redis://localhost:port",
+    "redis://localhost:99999",
+    "redis://localhost?db=one",
+    "http://localhost",
+    "localhost:6379",
+    "",
+]
+
+
+@pytest.mark.parametrize("url", UNREADABLE)
+async def test_a_url_that_means_something_else_than_it_seems_is_refused_without_being_quoted(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="percent-encoded") as refusal:
+        RedisDriver(url)
+    assert "cret" not in str(refusal.value)
+    # A traceback shows the cause as well, and the client's own error quotes a part of the password.
+    assert refusal.value.__cause__ is None
+    assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "option", ["max_connections=5", "decode_responses=true", "protocol=3", "socket_timeout=1", "x="]
+)
+async def test_an_option_in_the_url_that_would_change_how_the_driver_works_is_refused_by_name(option: str) -> None:
+    with pytest.raises(ConfigurationError, match=option.partition("=")[0]):
+        RedisDriver(f"redis://localhost?{option}")
+
+
+async def test_a_keyword_may_complete_the_url_and_repeat_it_but_not_contradict_it() -> None:
+    assert RedisDriver("redis://localhost", db=3).location == "redis://localhost:6379/3"
+    assert RedisDriver("redis://localhost/3", db=3).location == "redis://localhost:6379/3"
+    assert RedisDriver("redis://localhost?db=3").location == "redis://localhost:6379/3"
+    with pytest.raises(ConfigurationError, match=r"db= disagree \(0 and 3\)"):
+        RedisDriver("redis://localhost/0", db=3)
+    RedisDriver("redis://:same@localhost", password="same")
+    with pytest.raises(ConfigurationError, match="password= disagree") as refusal:
+        RedisDriver("redis://:first@localhost", password="second")
+    assert not {"first", "second"} & set(str(refusal.value).split())
+    with pytest.raises(ConfigurationError, match="db=-1"):
+        RedisDriver("redis://localhost", db=-1)
+
+
+async def test_databases_know_nothing_of_each_other(server: Server, admin: redis.asyncio.Redis) -> None:
+    first, second = RedisDriver(service.url(server)), RedisDriver(f"redis://127.0.0.1:{server.port}", db=1)
+    await first.connect()
+    await second.connect()
+    await put(first, "one")
+    assert await second.queues() == []
+    assert await take_ids(second) == []
+    await first.close()
+    await second.close()
+
+
+async def test_a_unix_socket_is_as_good(server: Server, admin: redis.asyncio.Redis) -> None:
+    path = server.folder / "redis.sock"
+    await works(RedisDriver(f"unix://{path}?db=2"))
+    assert RedisDriver(f"unix://{path}", db=2).location == f"unix://{path}/2"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a certificate authority, and a certificate of it for 127.0.0.1."""
+    folder = tmp_path_factory.mktemp("tls")
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=ca")
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=redis")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
+    signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names", "-out", "server.crt")
+    openssl("x509", "-req", "-in", "server.csr", *signed)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def secured(authority: Path) -> Generator[int]:
+    """The port of a server that speaks TLS, where the one at hand can."""
+    port = free_port()
+    files = {"cert": "server.crt", "key": "server.key", "ca-cert": "ca.crt"}
+    options = [word for name, file in files.items() for word in (f"--tls-{name}-file", str(authority / file))]
+    try:
+        with service.server(options=["--tls-port", str(port), "--tls-auth-clients", "no", *options]):
+            yield port
+    except RuntimeError:
+        pytest.skip("this server was built without TLS")
+
+
+async def test_tls_works_with_an_authority_of_ones_own(secured: int, authority: Path) -> None:
+    driver = RedisDriver(f"rediss://127.0.0.1:{secured}?ssl_ca_certs={authority / 'ca.crt'}")
+    await works(driver)
+    assert driver.location == f"rediss://127.0.0.1:{secured}/0"
+
+
+async def test_a_certificate_that_is_not_trusted_is_a_matter_of_configuration(secured: int) -> None:
+    driver = RedisDriver(f"rediss://127.0.0.1:{secured}")
+    began = time.monotonic()
+    with pytest.raises(ConfigurationError, match="ssl_ca_certs"):
+        await driver.connect()
+    assert time.monotonic() - began < 5
+
+
+async def test_a_file_for_tls_that_is_not_there_is_a_matter_of_configuration(secured: int) -> None:
+    driver = RedisDriver(f"rediss://127.0.0.1:{secured}?ssl_ca_certs=/nowhere.crt")
+    with pytest.raises(ConfigurationError, match="ssl_ca_certs"):
+        await driver.connect()
