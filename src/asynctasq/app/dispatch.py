@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 
 from asynctasq.app import failpoints
-from asynctasq.domain.errors import AsyncTasQError, DriverError, Indeterminate
+from asynctasq.domain.errors import AsyncTasQError, Indeterminate
 from asynctasq.domain.message import Message
 from asynctasq.ports.driver import Enqueued, QueueDriver
 
@@ -40,12 +40,13 @@ class Dispatcher:
 
     async def _fly(self) -> None:
         """Enqueue what waits, batch after batch, until nothing does."""
+        batch: list[tuple[Message, asyncio.Future[Enqueued]]] = []
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 try:
                     results = await self._enqueue([message for message, _ in batch])
-                except DriverError as error:
+                except Exception as error:
                     for _, answer in batch:
                         if not answer.done():
                             answer.set_exception(_again(error))
@@ -53,9 +54,11 @@ class Dispatcher:
                     for (_, answer), result in zip(batch, results, strict=True):
                         if not answer.done():
                             answer.set_result(result)
-        finally:
+        finally:  # cancelled with its loop, perhaps: nobody shall wait for ever
             self._flight = None
-            self._abandon()
+            batch, self._waiting = [*batch, *self._waiting], []
+            for _, answer in batch:
+                answer.cancel()
 
     async def _enqueue(self, messages: Sequence[Message]) -> Sequence[Enqueued]:
         if failpoints.ACTIVE:
@@ -75,12 +78,6 @@ class Dispatcher:
             failpoints.hit("dispatch.after_enqueue")
         return results
 
-    def _abandon(self) -> None:
-        """The flight was cancelled with its loop, or failed in a way no driver may: nobody shall wait for ever."""
-        waiting, self._waiting = self._waiting, []
-        for _, answer in waiting:
-            answer.cancel()
-
 
 def id_of(result: Enqueued) -> str:
     """The id of an enqueued message.
@@ -93,8 +90,10 @@ def id_of(result: Enqueued) -> str:
     return result.id
 
 
-def _again(error: AsyncTasQError) -> AsyncTasQError:
+def _again(error: Exception) -> Exception:
     """The same error for one more caller, who gets a traceback of its own."""
+    if not isinstance(error, AsyncTasQError):
+        return error  # of a driver that breaks its port: how to make it again is unknown
     again = type(error)(*error.args)
     again.__cause__ = error.__cause__
     return again

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import pytest
 
 from asynctasq.app.dispatch import BATCH, Dispatcher, id_of
-from asynctasq.domain.errors import DriverUnavailable, Indeterminate, InvalidName
+from asynctasq.domain.errors import ConfigurationError, DriverUnavailable, Indeterminate, InvalidName
 from asynctasq.domain.message import Message
 from asynctasq.drivers.memory_driver import MemoryDriver
 from asynctasq.ports.driver import Enqueued
-from asynctasq.testing.faults import FaultyDriver
+from asynctasq.testing.faults import FaultyDriver, Verb
 
 pytestmark = pytest.mark.asyncio
 
@@ -101,6 +101,30 @@ async def test_an_unreachable_broker_fails_every_caller_with_an_error_of_its_own
     assert [str(error) for error in errors] == ["nobody home"] * 3
     assert len({id(error) for error in errors}) == 3
     assert id_of(await dispatcher.send(message(4))) == "m4"
+
+
+@pytest.mark.parametrize("verb", ["connect", "enqueue"])
+async def test_a_broker_that_can_never_be_used_fails_every_caller_too(verb: Verb) -> None:
+    driver = FaultyDriver(MemoryDriver())
+    driver.fail_next(verb, ConfigurationError("no tables"))
+    dispatcher = Dispatcher(driver)
+    answers = [dispatcher.send(message(n)) for n in range(3)]
+    async with asyncio.timeout(5):
+        errors = await asyncio.gather(*answers, return_exceptions=True)
+    assert [(type(error), str(error)) for error in errors] == [(ConfigurationError, "no tables")] * 3
+    assert id_of(await dispatcher.send(message(4))) == "m4"
+
+
+async def test_a_driver_that_raises_what_no_driver_may_leaves_nobody_waiting() -> None:
+    class Careless(MemoryDriver):
+        async def enqueue(self, messages: Sequence[Message]) -> Sequence[Enqueued]:
+            raise ZeroDivisionError
+
+    dispatcher = Dispatcher(Careless())
+    answers = [dispatcher.send(message(n)) for n in range(3)]
+    async with asyncio.timeout(5):
+        errors = await asyncio.gather(*answers, return_exceptions=True)
+    assert [type(error) for error in errors] == [ZeroDivisionError] * 3
 
 
 async def test_an_enqueue_of_unknown_outcome_is_sent_again_under_the_same_id() -> None:
