@@ -9,13 +9,14 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from asynctasq.adapters.drivers.postgres.connection import Address, Server
 from asynctasq.adapters.drivers.postgres.doorbell import Doorbell, Herald
 from asynctasq.adapters.drivers.postgres.statements import statement
 from asynctasq.adapters.drivers.postgres.values import (
+    Key,
     bounded,
     claim_of,
     dead_message,
@@ -34,7 +35,7 @@ from asynctasq.domain.errors import (
 )
 from asynctasq.domain.message import Claim, Message
 from asynctasq.domain.queue_name import check_queue_name
-from asynctasq.domain.verdict import Ack, DeadLetter, Release, Retry, Settlement, Verdict
+from asynctasq.domain.verdict import ACK, Ack, DeadLetter, Release, Retry, Settlement, Verdict
 from asynctasq.ports.driver import (
     Capabilities,
     DeadLetters,
@@ -242,26 +243,21 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[Settled]:
         server = self._server
-        first: dict[tuple[int, int], Settlement] = {}
-        for settlement in settlements:
+        keys = [key_of(settlement.claim) for settlement in settlements]
+        first: dict[Key, Settlement] = {}
+        for key, settlement in zip(keys, settlements, strict=True):
             if not settlement.then:
-                first.setdefault(key_of(settlement.claim), settlement)
-        done: set[tuple[int, int]] = set()
-        if first:
-            columns = zip(*((*key, *_step(settlement.verdict)) for key, settlement in first.items()), strict=True)
-            rows = await server.ask(self._sql("settle"), *columns, HISTORY_KEPT)
-            done = {(row["seq"], row["receipt"]) for row in rows}
-            self._tell(
-                first[key].claim.message.queue for key in done if isinstance(first[key].verdict, (Retry, Release))
-            )
+                first.setdefault(key, settlement)
+        done = await self._carry_out(server, first) if first else set[Key]()
         answers: list[Settled] = []
-        for settlement in settlements:
+        for key, settlement in zip(keys, settlements, strict=True):
             if settlement.then:
                 answers.append(Settled(SettleStatus.FAILED, _NO_FOLLOW_UPS))
-            elif first[key_of(settlement.claim)] is settlement and key_of(settlement.claim) in done:
-                answers.append(Settled(SettleStatus.DONE))
+            elif key in done:
+                done.discard(key)  # the first of a batch is the one that was carried out
+                answers.append(_DONE)
             else:
-                answers.append(Settled(SettleStatus.LOST))
+                answers.append(_LOST)
         return answers
 
     async def stats(self, queues: Sequence[str]) -> Sequence[QueueStats]:
@@ -337,6 +333,23 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
     async def _say(self, queues: Sequence[str]) -> None:
         await self._server.ask(self._sql("notify"), self._schema, queues)
 
+    async def _carry_out(self, server: Server, settlements: Mapping[Key, Settlement]) -> set[Key]:
+        """Settle in one statement; the keys of those whose receipt was valid."""
+        seqs, receipts = [seq for seq, _ in settlements], [receipt for _, receipt in settlements]
+        verdicts = [settlement.verdict for settlement in settlements.values()]
+        if all(verdict is ACK for verdict in verdicts):
+            rows = await server.ask(self._sql("ack"), seqs, receipts)
+            return {(row["seq"], row["receipt"]) for row in rows}
+        steps = zip(*map(_step, verdicts), strict=True)
+        rows = await server.ask(self._sql("settle"), seqs, receipts, *steps, HISTORY_KEPT)
+        done = {(row["seq"], row["receipt"]) for row in rows}
+        self._tell(
+            settlement.claim.message.queue
+            for key, settlement in settlements.items()
+            if key in done and isinstance(settlement.verdict, (Retry, Release))
+        )
+        return done
+
     async def _look(
         self, queues: Sequence[str], limit: int, lease: float, worker: str
     ) -> tuple[list[Claim], float | None]:
@@ -377,6 +390,7 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
         return await server.ask(self._sql(name), [id for id in ids if storable(id)])
 
 
+_DONE, _LOST = Settled(SettleStatus.DONE), Settled(SettleStatus.LOST)
 _NO_FOLLOW_UPS = UnsupportedByDriver("the PostgreSQL driver enqueues no follow-ups: leave `then` empty")
 
 

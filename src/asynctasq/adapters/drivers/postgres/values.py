@@ -14,6 +14,12 @@ TEXT_KEPT = 8192
 """How many bytes of an error's text, or of a reason, are kept."""
 
 
+Key = tuple[int, int]
+"""What a receipt stands for: the number of a row, and one that it got when it was claimed."""
+
+_NOBODYS = (-1, -1)
+
+
 def in_microseconds(seconds: float) -> int:
     """A duration, rounded up past the clock's own rounding down, so that nothing is shown early."""
     return math.ceil(min(seconds, LONGEST_SECONDS) * 1_000_000) + 1 if seconds > 0 else 0
@@ -50,12 +56,14 @@ def claim_of(row: Any, receipt: int, deadline: float) -> Claim:
     )
 
 
-def key_of(claim: Claim) -> tuple[int, int]:
+def key_of(claim: Claim) -> Key:
     """The row and the number that a claim's receipt stands for; what no row has if it is not one of ours."""
     seq, _, number = claim.receipt.partition("-")
-    if seq.isdecimal() and number.isdecimal() and len(seq) < 19 and len(number) < 19:  # what a bigint surely holds
-        return int(seq), int(number)
-    return -1, -1
+    try:
+        key = int(seq), int(number)
+    except ValueError:
+        return _NOBODYS
+    return key if max(map(abs, key)) < 2**63 else _NOBODYS
 
 
 def dead_message(row: Any) -> DeadMessage:
