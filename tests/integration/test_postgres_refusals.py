@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 import time
 from collections.abc import Generator
 from urllib.parse import quote
@@ -15,8 +17,6 @@ from tests.services import postgres as service
 from asynctasq.domain.errors import ConfigurationError, DriverUnavailable
 from asynctasq.domain.message import Message
 from asynctasq.drivers.postgres_driver import PostgresDriver
-
-pytestmark = pytest.mark.asyncio
 
 ODD = "s3cret@:/?#[]% é'\""
 """A password with all that a URL gives a meaning to."""
@@ -44,16 +44,19 @@ async def refusal(dsn: str, expected: type[Exception], **options: int | bool) ->
     return str(refused.value)
 
 
+@pytest.mark.asyncio
 async def test_nobody_at_the_address_is_unavailable() -> None:
     port = free_port()
     said = await refusal(f"postgresql://shop:s3cret@127.0.0.1:{port}/shop", DriverUnavailable)
     assert f"127.0.0.1:{port}" in said
 
 
+@pytest.mark.asyncio
 async def test_an_address_that_does_not_exist_is_unavailable() -> None:
     assert "nowhere.invalid" in await refusal("postgresql://shop:s3cret@nowhere.invalid/shop", DriverUnavailable)
 
 
+@pytest.mark.asyncio
 async def test_a_server_that_never_answers_is_unavailable_in_five_seconds() -> None:
     async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -66,6 +69,7 @@ async def test_a_server_that_never_answers_is_unavailable_in_five_seconds() -> N
     silent.close()
 
 
+@pytest.mark.asyncio
 async def test_a_server_with_no_connection_left_is_unavailable(server: Server) -> None:
     service_url = service.url(server)
     await asyncio.to_thread(service.execute, service_url, "ALTER ROLE shop CONNECTION LIMIT 0")
@@ -75,19 +79,23 @@ async def test_a_server_with_no_connection_left_is_unavailable(server: Server) -
         await asyncio.to_thread(service.execute, service_url, "ALTER ROLE shop CONNECTION LIMIT -1")
 
 
+@pytest.mark.asyncio
 async def test_a_wrong_password_is_a_mistake_in_the_configuration(server: Server) -> None:
     said = await refusal(f"postgresql://shop:s3cret@127.0.0.1:{server.port}/postgres", ConfigurationError)
     assert "postgres.dsn" in said
 
 
+@pytest.mark.asyncio
 async def test_a_missing_database_is_a_mistake_in_the_configuration(server: Server) -> None:
     assert "nothing_here" in await refusal(service.url(server, "nothing_here"), ConfigurationError)
 
 
+@pytest.mark.asyncio
 async def test_a_user_who_may_not_touch_the_tables_is_a_mistake_in_the_configuration(server: Server) -> None:
     assert "may not" in await refusal(as_shop(server), ConfigurationError)
 
 
+@pytest.mark.asyncio
 async def test_odd_characters_of_a_password_are_understood_where_they_are_encoded(server: Server) -> None:
     grants = ["GRANT USAGE ON SCHEMA asynctasq TO shop", "GRANT ALL ON ALL TABLES IN SCHEMA asynctasq TO shop"]
     revokes = ["REVOKE ALL ON SCHEMA asynctasq FROM shop", "REVOKE ALL ON ALL TABLES IN SCHEMA asynctasq FROM shop"]
@@ -100,6 +108,7 @@ async def test_odd_characters_of_a_password_are_understood_where_they_are_encode
     await asyncio.to_thread(service.execute, service.url(server), *revokes)
 
 
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     "dsn",
     [
@@ -119,6 +128,7 @@ async def test_a_dsn_that_cannot_be_read_is_refused_when_it_is_given_and_never_s
     assert "s3cret" not in str(refused.value)
 
 
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     "options", [{"max_connections": 0}, {"schema": 'a"b'}, {"schema": ""}, {"statement_cache_size": -1}]
 )
@@ -126,6 +136,13 @@ async def test_an_option_that_cannot_be_is_refused_with_its_value(options: dict[
     ((name, value),) = options.items()
     with pytest.raises(ConfigurationError, match=f"{name}={value!r}"):
         PostgresDriver(**options)
+
+
+def test_without_its_package_the_driver_names_the_extra() -> None:
+    without = "import sys; sys.modules['asyncpg'] = None; import asynctasq.drivers.postgres_driver"
+    run = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True, check=False)
+    assert "MissingDependency" in run.stderr
+    assert "extra 'postgres'" in run.stderr
 
 
 def as_shop(server: Server) -> str:

@@ -19,7 +19,7 @@ HEARTBEAT = 15.0
 PAUSES = (0.05, 2.0)
 """Seconds between the first, and between any, two attempts to reconnect."""
 
-WINDOW = 0.05
+WINDOW = 0.002
 """Seconds in which a queue is spoken of once: a NOTIFY makes every other one of the server wait until it is committed."""
 
 

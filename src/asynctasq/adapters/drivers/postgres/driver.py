@@ -252,7 +252,7 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
         answers: list[Settled] = []
         for key, settlement in zip(keys, settlements, strict=True):
             if settlement.then:
-                answers.append(Settled(SettleStatus.FAILED, _NO_FOLLOW_UPS))
+                answers.append(_no_follow_ups())
             elif key in done:
                 done.discard(key)  # the first of a batch is the one that was carried out
                 answers.append(_DONE)
@@ -391,7 +391,12 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
 
 
 _DONE, _LOST = Settled(SettleStatus.DONE), Settled(SettleStatus.LOST)
-_NO_FOLLOW_UPS = UnsupportedByDriver("the PostgreSQL driver enqueues no follow-ups: leave `then` empty")
+
+
+def _no_follow_ups() -> Settled:
+    return Settled(
+        SettleStatus.FAILED, UnsupportedByDriver("the PostgreSQL driver enqueues no follow-ups: leave `then` empty")
+    )
 
 
 def _step(verdict: Verdict) -> tuple[str, int, str, str]:
