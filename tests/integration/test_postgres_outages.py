@@ -191,6 +191,23 @@ async def test_a_statement_that_takes_too_long_leaves_it_open_what_was_stored_an
     assert stats.ready <= 1
 
 
+async def test_batches_that_stand_in_each_others_way_are_stored_all_the_same(server: Server) -> None:
+    await asyncio.to_thread(
+        service.execute, service.url(server), "ALTER SYSTEM SET deadlock_timeout = '10ms'", "SELECT pg_reload_conf()"
+    )
+    drivers = [PostgresDriver(service.url(server)) for _ in range(2)]
+    await drivers[0].install()
+    for driver in drivers:
+        await driver.connect()
+    for turn in range(20):
+        batch = [Message(id=f"{turn}-{number}", queue="q", body=b"") for number in range(500)]
+        # Each waits for a row that the other has stored before, until the server ends one of the two.
+        answers = await asyncio.gather(drivers[0].enqueue(batch), drivers[1].enqueue(batch[::-1]))
+        assert [answer.status for each in answers for answer in each].count(CREATED) == len(batch)
+    for driver in drivers:
+        await driver.close()
+
+
 async def found(admin: asyncpg.Connection, query: str) -> list[int]:
     """The processes of the server that do what we wait for: nothing tells of it."""
     async with asyncio.timeout(15):

@@ -91,6 +91,14 @@ async def test_a_missing_database_is_a_mistake_in_the_configuration(server: Serv
 
 
 @pytest.mark.asyncio
+async def test_a_database_that_cannot_hold_every_text_is_a_mistake_in_the_configuration(server: Server) -> None:
+    create = "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"
+    await asyncio.to_thread(service.execute, service.url(server), create)
+    await PostgresDriver(service.url(server, "latin")).install()
+    assert "LATIN1" in await refusal(service.url(server, "latin"), ConfigurationError)
+
+
+@pytest.mark.asyncio
 async def test_a_user_who_may_not_touch_the_tables_is_a_mistake_in_the_configuration(server: Server) -> None:
     assert "may not" in await refusal(as_shop(server), ConfigurationError)
 

@@ -56,6 +56,9 @@ from asynctasq.ports.driver import (
 VERSION = 1
 """Of the tables; what install.sql writes down."""
 
+OLDEST = 120_000
+"""The oldest server that will do, 12, in the server's own way to write versions."""
+
 HISTORY_KEPT = 10
 """How many errors of earlier attempts are kept of a message."""
 
@@ -136,8 +139,8 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
             return
         server = Server(self._address, self._max_connections)
         try:
-            ((version,),) = await server.ask(self._sql("version"))
-            self._check(version)
+            ((tables, version, encoding),) = await server.ask(self._sql("version"))
+            self._check(tables, version, encoding)
         except BaseException:
             await server.close()
             raise
@@ -319,12 +322,23 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
     def _sql(self, name: str) -> str:
         return statement(name, self._schema)
 
-    def _check(self, version: int | None) -> None:
-        where = f"the tables in schema {self._schema!r} of {self.location} are of version {version}, this asynctasq"
-        if version is None or version < VERSION:
-            raise ConfigurationError(f"{where} needs {VERSION}: run `asynctasq migrate`")
-        if version > VERSION:
-            raise ConfigurationError(f"{where} knows {VERSION}: upgrade asynctasq")
+    def _check(self, tables: int | None, version: int, encoding: str) -> None:
+        """Refuse tables and servers that will not do."""
+        where = f"PostgreSQL at {self.location}"
+        if version < OLDEST:
+            raise ConfigurationError(f"{where} is version {version // 10_000}: 12 is the least")
+        if encoding != "UTF8":
+            raise ConfigurationError(f"{where} has the encoding {encoding}: create a database with ENCODING 'UTF8'")
+        if tables is None or tables < VERSION:
+            raise ConfigurationError(
+                f"{where} has tables of version {tables} in schema {self._schema!r}, "
+                f"this asynctasq needs {VERSION}: run `asynctasq migrate`"
+            )
+        if tables > VERSION:
+            raise ConfigurationError(
+                f"{where} has tables of version {tables} in schema {self._schema!r}, "
+                f"this asynctasq knows {VERSION}: upgrade asynctasq"
+            )
 
     def _tell(self, queues: Iterable[str]) -> None:
         if self._herald is not None:
