@@ -29,6 +29,10 @@ async def ping(sent: float) -> None:
 
 
 async def main(command: str, *arguments: str) -> None:
+    if work.URL.startswith("postgresql:"):  # what `asynctasq migrate` does
+        from asynctasq.drivers.postgres_driver import PostgresDriver
+
+        await PostgresDriver(work.URL).install()
     if command == "pings":
         await work.pings(int(arguments[0]), lambda sent: ping(sent).dispatch())
         return
