@@ -151,7 +151,8 @@ def test_drivers_to_come_are_refused_at_decoration_as_not_available_yet(name: st
 @pytest.mark.parametrize("url", ["rediss://host", "postgresql://host/shop", "postgres://host/shop"])
 def test_a_driver_may_be_named_by_any_url_of_its_broker(url: str) -> None:
     task(driver=url)
-    assert Drivers(load_settings(environ={}).settings, BUILT_IN).get(url).location.partition("://")[2].startswith("host")
+    location = Drivers(load_settings(environ={}).settings, BUILT_IN).get(url).location
+    assert location.partition("://")[2].startswith("host")
 
 
 def test_an_unknown_driver_is_refused_with_the_nearest_name() -> None:
