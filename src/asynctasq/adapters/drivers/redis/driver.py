@@ -15,19 +15,17 @@ from typing import Any
 
 from asynctasq.adapters.drivers.redis import scripts
 from asynctasq.adapters.drivers.redis.address import PATIENCE, Address
+from asynctasq.adapters.drivers.redis.arguments import claims_of, fence, stored, verdict
 from asynctasq.adapters.drivers.redis.connection import Command, Server, give_up_at
 from asynctasq.adapters.drivers.redis.doorbell import Doorbell
 from asynctasq.adapters.drivers.redis.keys import Keys
 from asynctasq.adapters.drivers.redis.scripts import Script
 from asynctasq.adapters.drivers.redis.values import (
-    bounded,
     dead_message,
     in_microseconds,
     in_seconds,
     packed_arguments,
     packed_id,
-    unpacked_id,
-    unpacked_record,
 )
 from asynctasq.domain.errors import (
     AsyncTasQError,
@@ -42,7 +40,7 @@ from asynctasq.domain.errors import (
 )
 from asynctasq.domain.message import Claim, Message
 from asynctasq.domain.queue_name import check_queue_name
-from asynctasq.domain.verdict import Ack, DeadLetter, Release, Retry, Settlement, Verdict
+from asynctasq.domain.verdict import Release, Settlement
 from asynctasq.ports.driver import (
     Capabilities,
     DeadLetters,
@@ -177,7 +175,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
             self._server,
             scripts.ENQUEUE,
             {n: message.queue for n, message in enumerate(messages) if n not in refusals},
-            lambda n: _stored(messages[n]),
+            lambda n: stored(messages[n]),
         )
         answers: list[Enqueued] = []
         for n, message in enumerate(messages):
@@ -228,7 +226,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
             server,
             scripts.EXTEND,
             {n: claim.message.queue for n, claim in enumerate(claims)},
-            lambda n: _fence(claims[n]),
+            lambda n: fence(claims[n]),
             [in_microseconds(lease)],
         )
         answers: list[Extended] = []
@@ -364,22 +362,20 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
             raise
         for place, problem in zip(broken[::2], broken[1::2], strict=True):
             self._complain(queues[int(place)], problem.decode("utf-8", "replace"))
-        return _claims(claimed, queues, token, began + lease), None if int(due_in) < 0 else in_seconds(int(due_in))
+        return claims_of(claimed, queues, token, began + lease), None if int(due_in) < 0 else in_seconds(int(due_in))
 
     async def _give_back(
         self, server: Server, asking: asyncio.Future[list[Any]], queues: Sequence[str], token: bytes, deadline: float
     ) -> None:
         """Release what was claimed for somebody who has gone, even if the driver is being closed."""
         ((claimed, *_),) = await asking
-        claims = _claims(claimed, queues, token, deadline)
+        claims = claims_of(claimed, queues, token, deadline)
         if claims:
             await self._settle(server, [Settlement(claim=claim, verdict=Release()) for claim in claims])
 
     async def _settle(self, server: Server, settlements: Sequence[Settlement]) -> Sequence[Settled]:
         places = {n: each.claim.message.queue for n, each in enumerate(settlements) if not each.then}
-        done = await self._in_batches(
-            server, scripts.SETTLE, places, lambda n: _verdict(settlements[n]), [HISTORY_KEPT]
-        )
+        done = await self._in_batches(server, scripts.SETTLE, places, lambda n: verdict(settlements[n]), [HISTORY_KEPT])
         answers: list[Settled] = []
         for n, settlement in enumerate(settlements):
             match _no_follow_ups() if settlement.then else done[n]:
@@ -469,59 +465,8 @@ def _parts(places: Sequence[int]) -> Iterable[Sequence[int]]:
     return (places[first : first + AT_ONCE] for first in range(0, len(places), AT_ONCE))
 
 
-def _stored(message: Message) -> tuple[Any, ...]:
-    return packed_id(message.id), in_microseconds(message.delay), message.body
-
-
 def _no_follow_ups() -> UnsupportedByDriver:
     return UnsupportedByDriver("the Redis driver enqueues no follow-ups: leave `then` empty")
-
-
-def _claims(claimed: list[Any], queues: Sequence[str], token: bytes, deadline: float) -> list[Claim]:
-    receipt = token.hex()
-    claims: list[Claim] = []
-    for n in range(0, len(claimed), 5):
-        place, packed, record, attempt, expiries = claimed[n : n + 5]
-        enqueued_at, body = unpacked_record(record)
-        id = unpacked_id(packed)
-        claims.append(
-            Claim(
-                message=Message(id=id, queue=queues[int(place)], body=body),
-                attempt=attempt,
-                # The token alone would fence, but a receipt is one message's.
-                receipt=f"{receipt}-{id}",
-                deadline=deadline,
-                enqueued_at=enqueued_at,
-                expiries=expiries,
-            )
-        )
-    return claims
-
-
-def _fence(claim: Claim) -> tuple[bytes, bytes]:
-    """The id and the token that prove a claim; a token that nobody has if the receipt is not one of ours."""
-    token, _, id = claim.receipt.partition("-")
-    try:
-        return packed_id(claim.message.id), bytes.fromhex(token) if id == claim.message.id else b""
-    except ValueError:
-        return packed_id(claim.message.id), b""
-
-
-def _verdict(settlement: Settlement) -> tuple[Any, ...]:
-    return (*_fence(settlement.claim), *_step(settlement.verdict))
-
-
-def _step(verdict: Verdict) -> tuple[Any, Any, Any, Any]:
-    """What settle.lua is to do: a word, the delay, the reason, the error."""
-    match verdict:
-        case Ack():
-            return b"ack", 0, b"", b""
-        case Retry():
-            return b"retry", in_microseconds(verdict.delay), b"", bounded(verdict.error)
-        case Release():
-            return b"release", in_microseconds(verdict.delay), b"", b""
-        case DeadLetter():
-            return b"dead", 0, bounded(verdict.reason), bounded(verdict.error)
 
 
 def _letter(queue: str, id: bytes, packed: bytes | None) -> DeadMessage | None:
