@@ -24,13 +24,13 @@ from asynctasq.app.serve import Serving, build_worker
 from asynctasq.app.settings import load_settings
 from asynctasq.app.tasks import task
 from asynctasq.domain.message import Message
-from asynctasq.domain.verdict import ACK, Settlement
+from asynctasq.domain.verdict import ACK, DeadLetter, Release, Retry, Settlement
 from asynctasq.drivers.postgres_driver import PostgresDriver
 
 pytestmark = pytest.mark.asyncio
 
 MANY = 1_000
-VERBS = ("notify", "enqueue", "claim", "extend", "settle", "stats")
+VERBS = ("notify", "enqueue", "claim", "extend", "ack", "settle", "stats")
 ASKED = "query !~ 'pg_stat_|set_config|typeinfo_tree'"
 LISTENERS = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'asynctasq' AND query LIKE 'LISTEN%'"
 
@@ -106,10 +106,17 @@ async def test_each_verb_is_one_statement_however_many_messages_and_queues(
         claims = await driver.claim(queues, limit=MANY, lease=30, wait=0, worker="test")
         assert len(claims) == MANY
         await driver.extend(claims, lease=30)
-        await driver.settle([Settlement(claim=claim, verdict=ACK) for claim in claims])
+        await driver.settle([Settlement(claim=claim, verdict=ACK) for claim in claims[:500]])
+        verdicts = [ACK, Retry(delay=0, error=""), Release(), DeadLetter(reason="")]
+        await driver.settle(
+            [
+                Settlement(claim=claim, verdict=verdict)
+                for claim, verdict in zip(claims[500:], verdicts * 125, strict=True)
+            ]
+        )
         await driver.stats(queues)
     del counts["notify"]
-    assert counts == {"enqueue": 1, "claim": 1, "extend": 1, "settle": 1, "stats": 1}
+    assert counts == {"enqueue": 1, "claim": 1, "extend": 1, "ack": 1, "settle": 1, "stats": 1}
 
 
 async def test_a_worker_runs_a_thousand_tasks_for_a_few_dozen_statements(app: App, admin: asyncpg.Connection) -> None:
@@ -159,6 +166,7 @@ ARGUMENTS: dict[str, list[object]] = {
     "claim": [["q0", "q1"], 100, 30_000_000, 1, "test"],
     "extend": [HUNDRED, HUNDRED, 30_000_000],
     "settle": [HUNDRED, HUNDRED, ["ack", "retry"] * 50, [0] * 100, [""] * 100, [""] * 100, 10],
+    "ack": [HUNDRED, HUNDRED],
     "list_dead": ["q0", 100, "3000"],
     "get_dead": [[str(n) for n in HUNDRED]],
     "requeue_dead": [[str(n) for n in HUNDRED]],

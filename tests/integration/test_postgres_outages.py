@@ -183,12 +183,15 @@ async def test_a_statement_that_takes_too_long_leaves_it_open_what_was_stored_an
     began = time.monotonic()
     async with admin.transaction():
         await admin.execute("LOCK TABLE asynctasq.message")
+        storing = asyncio.create_task(driver.enqueue([Message(id="m", queue="q", body=b"")]))
+        (pid,) = await found(admin, WRITERS)
         with pytest.raises(Indeterminate):
-            await driver.enqueue([Message(id="m", queue="q", body=b"")])
+            await storing
     # What the port allows, and half a second for a crowded machine.
     assert time.monotonic() - began <= 5.5
     (stats,) = await driver.stats(["q"])
     assert stats.ready <= 1
+    await found(admin, f"SELECT 0 AS pid WHERE {pid} NOT IN (SELECT pid FROM pg_stat_activity)")
 
 
 async def test_batches_that_stand_in_each_others_way_are_stored_all_the_same(server: Server) -> None:

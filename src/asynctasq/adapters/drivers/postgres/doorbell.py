@@ -60,7 +60,7 @@ class Doorbell:
 
     async def _listen(self) -> None:
         pause, longest = PAUSES
-        while self._listening is None or not self._waiting:
+        while True:
             with contextlib.suppress(*THEIRS):
                 async with asyncio.timeout(PATIENCE):
                     connection = await self._address.connect()
