@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -94,6 +95,21 @@ async def test_a_thousand_gathered_dispatches_are_one_statement_and_one_hint(
         await app.close()  # what is unsaid of the dispatch before is said
     assert counts["enqueue"] == 1
     assert counts["notify"] <= 2
+
+
+async def test_a_flood_of_single_enqueues_is_spoken_of_twenty_times_a_second(
+    driver: PostgresDriver, admin: asyncpg.Connection
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with counted(admin) as counts:
+        began = loop.time()
+        while loop.time() - began < 0.5:
+            # Ten at a time, so that hardly a millisecond passes without one.
+            await asyncio.gather(*(driver.enqueue([Message(id=str(uuid4()), queue="q", body=b"")]) for _ in range(10)))
+        took = loop.time() - began
+    # Five while the windows grow; the rest is tolerance, for some ends with nothing unsaid, after which they grow again.
+    assert counts["notify"] <= 2 * (took / 0.05 + 5), counts
+    assert counts["enqueue"] > 100, counts
 
 
 async def test_each_verb_is_one_statement_however_many_messages_and_queues(

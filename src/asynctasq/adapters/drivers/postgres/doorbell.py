@@ -19,8 +19,9 @@ HEARTBEAT = 15.0
 PAUSES = (0.05, 2.0)
 """Seconds between the first, and between any, two attempts to reconnect."""
 
-WINDOW = 0.002
-"""Seconds in which a queue is spoken of once: a NOTIFY makes every other one of the server wait until it is committed."""
+WINDOWS = (0.002, 0.05)
+"""Seconds in which a queue is spoken of once, at first and while there is ever more to say: a NOTIFY makes every other one of the
+server wait until it is committed, and who waits for work is gone by the second."""
 
 
 class Doorbell:
@@ -88,7 +89,7 @@ class Doorbell:
 
 
 class Herald:
-    """Says where there is work: of a queue at once, and of what comes within the window after that, at its end.
+    """Says where there is work: of a queue at once, and of what comes within a window after that, at its end.
 
     Args:
         say: tells those who listen of queues.
@@ -104,7 +105,8 @@ class Herald:
         """There is work in these queues, by now for everybody to see. Does not wait for anything."""
         told = set(queues)
         self._unsaid |= told & self._windows.keys()
-        self._tell_now(sorted(told - self._windows.keys()))
+        if news := sorted(told - self._windows.keys()):
+            self._tell_now(news, WINDOWS[0])
 
     async def close(self) -> None:
         """Say what is unsaid."""
@@ -116,20 +118,18 @@ class Herald:
         if self._saying:
             await asyncio.wait(self._saying)
 
-    def _tell_now(self, queues: Sequence[str]) -> None:
-        if not queues:
-            return
+    def _tell_now(self, queues: Sequence[str], window: float) -> None:
         loop = asyncio.get_running_loop()
-        self._unsaid.difference_update(queues)
-        self._windows |= {queue: loop.call_later(WINDOW, self._end_window, queue) for queue in queues}
+        self._windows |= {queue: loop.call_later(window, self._end_window, queue, window) for queue in queues}
         saying = asyncio.create_task(self._quietly(queues))
         self._saying.add(saying)
         saying.add_done_callback(self._saying.discard)
 
-    def _end_window(self, queue: str) -> None:
+    def _end_window(self, queue: str, window: float) -> None:
         del self._windows[queue]
         if queue in self._unsaid:
-            self._tell_now([queue])
+            self._unsaid.remove(queue)
+            self._tell_now([queue], min(window * 2, WINDOWS[1]))
 
     async def _quietly(self, queues: Sequence[str]) -> None:
         with contextlib.suppress(Exception):  # they will look by themselves
