@@ -90,11 +90,19 @@ async def test_a_url_that_means_something_else_than_it_seems_is_refused_without_
 
 
 @pytest.mark.parametrize(
-    "option", ["max_connections=5", "decode_responses=true", "protocol=3", "socket_timeout=1", "x="]
+    ("scheme", "option"),
+    [
+        ("redis", "max_connections=5"),
+        ("redis", "decode_responses=true"),
+        ("unix", "protocol=3"),
+        ("rediss", "socket_timeout=1"),
+        ("redis", "ssl_ca_certs=ca.crt"),
+        ("rediss", "ssl_unknown="),
+    ],
 )
-async def test_an_option_in_the_url_that_would_change_how_the_driver_works_is_refused_by_name(option: str) -> None:
+async def test_an_option_in_the_url_that_is_not_for_there_is_refused_by_name(scheme: str, option: str) -> None:
     with pytest.raises(ConfigurationError, match=option.partition("=")[0]):
-        RedisDriver(f"redis://localhost?{option}")
+        RedisDriver(f"{scheme}://localhost?{option}")
 
 
 async def test_a_keyword_may_complete_the_url_and_repeat_it_but_not_contradict_it() -> None:

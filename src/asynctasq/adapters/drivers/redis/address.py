@@ -19,6 +19,13 @@ PATIENCE = 4.5
 CROWDED = 4.0
 """Seconds to wait for one of the connections that are all in use: less than a verb has, so that it can say so."""
 
+OPTIONS = {
+    "redis": ("db",),
+    "unix": ("db",),
+    "rediss": ("db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"),
+}
+"""What may be given in a URL behind a question mark: nothing that would change how the driver works."""
+
 
 class Address:
     """Where a server is and how to log in.
@@ -75,8 +82,8 @@ def _read(url: str) -> tuple[dict[str, Any], str, str]:
     if parts.scheme != "unix" and _is_cut_short(parts):
         raise _unreadable()
     for option in parse_qs(parts.query, keep_blank_values=True):
-        if option != "db" and not option.startswith("ssl_"):
-            raise ConfigurationError(f"redis.url has the option {option!r}: db and ssl_... can be given there")
+        if option not in (known := OPTIONS[parts.scheme]):
+            raise ConfigurationError(f"redis.url has the option {option!r}; {parts.scheme}:// takes {', '.join(known)}")
     return options, place, parts.scheme
 
 
