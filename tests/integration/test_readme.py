@@ -21,7 +21,7 @@ def test_the_two_commands_come_first_and_can_be_run() -> None:
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:
-    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "exec ./scripts/test"
+    assert "./scripts/test" in (ROOT / ".ci" / "run").read_text().splitlines()
 
 
 @pytest.mark.timeout(60)
