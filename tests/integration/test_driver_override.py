@@ -177,6 +177,7 @@ def test_a_description_that_tasks_name_is_never_connected_itself_and_serves_seve
     for _ in range(2):
         asyncio.run(dispatch())
     app.dispatch_sync(special())
+    app.container.sync_bridge().close()  # which else it does when the process ends
     assert asyncio.run(count()) == [3, 2]
     assert description._connected is None
     assert app.drivers.get() is default
