@@ -171,13 +171,11 @@ def _announce(app: App, serving: Serving, worker: Worker) -> None:
     served = 0
     for function in app.registry:
         config = function.config(app.defaults)
-        if app.drivers.get(config.driver) is not description:
-            how = (
-                f"`--driver {config.driver}`"
-                if isinstance(config.driver, str)
-                else "--driver and module:attribute of its instance"
+        if (other := app.drivers.get(config.driver)) is not description:
+            # Its location, since what was given may be a URL with a password.
+            logger.info(
+                "not served here: task %s, of the driver at %s; name it by --driver", function.name, other.location
             )
-            logger.info("not served here: task %s, of another driver; a worker with %s serves it", function.name, how)
         elif config.queue not in options.queues:
             logger.info("not served here: task %s, its queue %s is not in --queues", function.name, config.queue)
         else:

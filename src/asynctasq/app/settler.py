@@ -71,18 +71,23 @@ class Settler:
                 continue
             if failpoints.ACTIVE:
                 failpoints.hit("worker.after_settle")
-            self._outage.over()
             again: list[Settlement] = []
+            unavailable: DriverError | None = None
             for settlement, answer in zip(batch, answers, strict=True):
                 if answer.status is SettleStatus.LOST:
                     _log_lost(settlement)
                 elif isinstance(answer.error, DriverError):
                     again.append(settlement)
+                    unavailable = answer.error
                 elif answer.error is not None:
                     logger.error(
                         "task %s: the broker refused its settlement: %s", settlement.claim.message.id, answer.error
                     )
             batch = again
+            if unavailable is None:
+                self._outage.over()
+            else:
+                await self._outage.wait(unavailable)
 
 
 def _log_lost(settlement: Settlement) -> None:
