@@ -30,11 +30,9 @@ from asynctasq.domain.errors import (
     DispatchError,
     DriverClosed,
     InvalidName,
-    PayloadTooLarge,
     UnsupportedByDriver,
 )
 from asynctasq.domain.message import Claim, Message
-from asynctasq.domain.queue_name import check_queue_name
 from asynctasq.domain.verdict import ACK, Ack, DeadLetter, Release, Retry, Settlement, Verdict
 from asynctasq.ports.driver import (
     Capabilities,
@@ -52,6 +50,7 @@ from asynctasq.ports.driver import (
     Settled,
     SettleStatus,
 )
+from asynctasq.ports.refusals import refusal_of_message
 
 VERSION = 1
 """Of the tables; what install.sql writes down."""
@@ -438,24 +437,6 @@ def _each_once(ids: Sequence[str], rows: Sequence[Any]) -> list[bool]:
 
 def _refusal(message: Message) -> DispatchError | None:
     """Why a message cannot be stored."""
-    try:
-        check_queue_name(message.queue)
-    except InvalidName as error:
-        return error
-    if (
-        message.priority
-        or message.unique_key is not None
-        or message.unique_for is not None
-        or message.group is not None
-    ):
-        return UnsupportedByDriver(
-            f"message {message.id!r}: the PostgreSQL driver knows no priority, unique_key, unique_for or group; leave them out"
-        )
     if not storable(message.id):
         return InvalidName(f"message id {message.id!r} holds a NUL or a lone surrogate: use another id")
-    most = _CAPABILITIES.max_body
-    if most is not None and len(message.body) > most:
-        return PayloadTooLarge(
-            f"message {message.id!r} has {len(message.body)} bytes; the PostgreSQL driver takes {most}: send a reference"
-        )
-    return None
+    return refusal_of_message(message, _CAPABILITIES, "PostgreSQL")

@@ -31,15 +31,11 @@ from asynctasq.domain.errors import (
     AsyncTasQError,
     ConfigurationError,
     CorruptMessage,
-    DispatchError,
     DriverClosed,
     DriverError,
-    InvalidName,
-    PayloadTooLarge,
     UnsupportedByDriver,
 )
 from asynctasq.domain.message import Claim, Message
-from asynctasq.domain.queue_name import check_queue_name
 from asynctasq.domain.verdict import Release, Settlement
 from asynctasq.ports.driver import (
     Capabilities,
@@ -56,6 +52,7 @@ from asynctasq.ports.driver import (
     Settled,
     SettleStatus,
 )
+from asynctasq.ports.refusals import refusal_of_message
 
 logger = logging.getLogger("asynctasq.redis")
 
@@ -170,7 +167,11 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
         )
 
     async def enqueue(self, messages: Sequence[Message]) -> Sequence[Enqueued]:
-        refusals = {n: refusal for n, message in enumerate(messages) if (refusal := _refusal(message)) is not None}
+        refusals = {
+            n: refusal
+            for n, message in enumerate(messages)
+            if (refusal := refusal_of_message(message, _CAPABILITIES, "Redis"))
+        }
         created = await self._in_batches(
             self._server,
             scripts.ENQUEUE,
@@ -483,26 +484,3 @@ def _letter(queue: str, id: bytes, packed: bytes | None) -> DeadMessage | None:
 def _field(info: bytes, name: str) -> str:
     lines = info.decode("utf-8", "replace").splitlines()
     return next((line.partition(":")[2] for line in lines if line.startswith(f"{name}:")), "0")
-
-
-def _refusal(message: Message) -> DispatchError | None:
-    """Why a message cannot be stored."""
-    try:
-        check_queue_name(message.queue)
-    except InvalidName as error:
-        return error
-    if (
-        message.priority
-        or message.unique_key is not None
-        or message.unique_for is not None
-        or message.group is not None
-    ):
-        return UnsupportedByDriver(
-            f"message {message.id!r}: the Redis driver knows no priority, unique_key, unique_for or group; leave them out"
-        )
-    most = _CAPABILITIES.max_body
-    if most is not None and len(message.body) > most:
-        return PayloadTooLarge(
-            f"message {message.id!r} has {len(message.body)} bytes; Redis takes {most}: send a reference"
-        )
-    return None

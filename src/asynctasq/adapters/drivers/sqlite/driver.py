@@ -16,9 +16,8 @@ from asynctasq.adapters.drivers.sqlite.location import default_path
 from asynctasq.adapters.drivers.sqlite.values import storable
 from asynctasq.adapters.drivers.sqlite.wakeup import Waiter
 from asynctasq.adapters.drivers.sqlite.writer import Work, Writer
-from asynctasq.domain.errors import ConfigurationError, DispatchError, DriverClosed, InvalidName, UnsupportedByDriver
+from asynctasq.domain.errors import ConfigurationError, DispatchError, DriverClosed, InvalidName
 from asynctasq.domain.message import Claim, Message
-from asynctasq.domain.queue_name import check_queue_name
 from asynctasq.domain.verdict import Release, Retry, Settlement
 from asynctasq.ports.driver import (
     Capabilities,
@@ -33,6 +32,7 @@ from asynctasq.ports.driver import (
     QueueStats,
     Settled,
 )
+from asynctasq.ports.refusals import refusal_of_message
 
 LONGEST_WAIT = 0.5
 """Seconds between two looks of a waiting claim, whether it was hinted or not: the net under lost hints."""
@@ -205,19 +205,6 @@ def _duplicate_if(answer: Enqueued, taken: set[str]) -> Enqueued:
 
 def _refusal(message: Message) -> DispatchError | None:
     """Why a message cannot be stored."""
-    try:
-        check_queue_name(message.queue)
-    except InvalidName as error:
-        return error
-    if (
-        message.priority
-        or message.unique_key is not None
-        or message.unique_for is not None
-        or message.group is not None
-    ):
-        return UnsupportedByDriver(
-            f"message {message.id!r}: the SQLite driver knows no priority, unique_key, unique_for or group; leave them out"
-        )
     if not storable(message.id):
         return InvalidName(f"message id {message.id!r} holds a lone surrogate, which is no character: use another id")
-    return None
+    return refusal_of_message(message, _CAPABILITIES, "SQLite")
