@@ -145,7 +145,8 @@ async def test_a_failed_tasks_locals_are_free_when_its_error_is(executor: Thread
         gc.enable()
 
 
-async def test_completions_for_a_loop_that_has_ended_are_dropped(executor: ThreadExecutor):
+async def test_completions_for_a_loop_that_has_ended_are_dropped():
+    executor = ThreadExecutor(1)  # one thread: what it runs next proves that it has delivered what it ran before
     go = threading.Event()
 
     async def leave() -> None:
@@ -156,6 +157,7 @@ async def test_completions_for_a_loop_that_has_ended_are_dropped(executor: Threa
     go.set()
     assert await executor.run(abs, (-1,), {}, timeout=PATIENCE) == 1
     assert executor.busy == 0
+    await executor.close()
 
 
 FOREVER = """
