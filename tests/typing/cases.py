@@ -7,7 +7,7 @@ from typing import assert_type
 
 import asynctasq
 from asynctasq.drivers.memory_driver import MemoryDriver
-from asynctasq.tasks import PendingTask, dispatch_many, task
+from asynctasq.tasks import Discard, PendingTask, RetryLater, Snooze, dispatch_many, task
 
 
 @task
@@ -22,6 +22,19 @@ def bare_sync(a: int, *, flag: bool) -> str:
 
 @task(queue="q", max_attempts=5, retry_delay=1.5, timeout=30, driver=MemoryDriver())
 async def configured_async(a: int) -> None: ...
+
+
+@task(
+    backoff=2, max_retry_delay=600.0, jitter=0.1, retry_on=OSError, no_retry_on=(FileNotFoundError, KeyboardInterrupt)
+)
+def steering(a: int) -> None:
+    if a == 1:
+        raise RetryLater()
+    if a == 2:
+        raise RetryLater(delay=timedelta(minutes=1), reason="busy")
+    if a == 3:
+        raise Discard("obsolete")
+    raise Snooze(30)
 
 
 @task()
@@ -61,6 +74,11 @@ async def wrong() -> None:
     task(queue=1)  # wrong
     task(max_attempts="3")  # wrong
     task(prioritty=3)  # wrong
+    task(backoff="2")  # wrong
+    task(retry_on="OSError")  # wrong
+    task(no_retry_on=OSError())  # wrong
+    Snooze()  # wrong
+    RetryLater("busy")  # wrong
     task(driver=1)  # wrong
     await dispatch_many([bare_async])  # wrong
     asynctasq.init(3)  # wrong

@@ -1,12 +1,49 @@
-"""How a failure is written down: type, message and the part of the traceback that is the user's."""
+"""From an error to the value that is decided from: its kinds, its text, and what it asked for."""
 
 from __future__ import annotations
 
+import logging
 import traceback
 from types import TracebackType
 
+from asynctasq.domain.failure import FailedElsewhere, Failure, kinds_of
+from asynctasq.domain.message import Claim
+from asynctasq.domain.retry import RetryPolicy
+from asynctasq.domain.steering import Steer
+from asynctasq.domain.verdict import Ack, DeadLetter, Release, Retry, Verdict
+
+logger = logging.getLogger("asynctasq.worker")
+
 LONGEST = 8_192
 """Characters kept of a failure's text; the end of a traceback is what tells, so the end is kept."""
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What an attempt raised, as a value; of an attempt in another process, what was described there."""
+    if isinstance(error, FailedElsewhere):
+        return error.failure
+    steering = error.steering if isinstance(error, Steer) else None
+    return Failure(kinds=kinds_of(type(error)), text=describe(error), steering=steering)
+
+
+def report(
+    claim: Claim, name: str | None, policy: RetryPolicy, verdict: Verdict, failure: Failure, *, error: BaseException
+) -> None:
+    """Say what became of an attempt that raised: never its arguments, and its traceback only when debugging."""
+    attempt = f"attempt {claim.attempt} of {policy.runs}"
+    why = failure.steering.reason if failure.steering else ""
+    level = logging.WARNING
+    match verdict:
+        case Ack():
+            level, what = logging.INFO, f"was discarded on {attempt}{why and f': {why}'}"
+        case Release(delay=delay):
+            level, what = logging.DEBUG, f"was snoozed for {delay:g} s on {attempt}"
+        case Retry(delay=delay):
+            what = f"failed on {attempt}, retry in {delay:g} s: {failure.name}{why and f', {why}'}"
+        case DeadLetter():
+            what = f"failed on {attempt}, dead letter: {failure.name}{why and f', {why}'}"
+    shown = error if logger.isEnabledFor(logging.DEBUG) else None
+    logger.log(level, "task %s (%s) %s", claim.message.id, name, what, exc_info=shown)
 
 
 def describe(error: BaseException) -> str:

@@ -138,6 +138,7 @@ async def _summarize(worker: Worker) -> None:
 def _told(counts: collections.Counter[str]) -> str:
     words = {
         "Ack": "succeeded",
+        "Discard": "discarded",
         "Retry": "failed and will be retried",
         "Release": "given back",
         "DeadLetter": "dead letters",

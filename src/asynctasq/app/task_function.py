@@ -14,8 +14,9 @@ from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
 from asynctasq.app.current import current
 from asynctasq.app.parameters import Parameters
 from asynctasq.domain.errors import ConfigurationError
+from asynctasq.domain.failure import checked_kinds
 from asynctasq.domain.queue_name import check_queue_name
-from asynctasq.domain.retry import RetryPolicy, check_seconds
+from asynctasq.domain.retry import RetryPolicy, checked_seconds
 from asynctasq.domain.task import ExecutionMode, Task, TaskConfig
 
 P = ParamSpec("P")
@@ -57,10 +58,7 @@ class TaskFunction(Generic[P, R]):
             given = self.options
             config = TaskConfig(
                 queue=given.get("queue", defaults.queue),
-                retry=RetryPolicy(
-                    max_attempts=given.get("max_attempts", defaults.retry.max_attempts),
-                    delay=given.get("retry_delay", defaults.retry.delay),
-                ),
+                retry=_policy(given, defaults.retry),
                 timeout=given.get("timeout", defaults.timeout),
                 mode=self.mode,
                 driver=given.get("driver"),
@@ -136,7 +134,7 @@ class PendingTask:
             ConfigurationError: not a number of seconds, or negative.
         """
         changed = self._copy()
-        changed._delay = _seconds("delay", seconds)
+        changed._delay = checked_seconds("delay", seconds)
         changed._used = False
         return changed
 
@@ -147,7 +145,7 @@ class PendingTask:
             ConfigurationError: not a number of seconds, or negative.
         """
         changed = self._copy()
-        changed._retry_delay = _seconds("retry_after", seconds)
+        changed._retry_delay = checked_seconds("retry_after", seconds)
         changed._used = False
         return changed
 
@@ -211,11 +209,19 @@ class PendingTask:
             )
 
 
-def _seconds(what: str, value: float | timedelta) -> float:
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    check_seconds(what, value)
-    return value
+def _policy(given: Mapping[str, Any], defaults: RetryPolicy) -> RetryPolicy:
+    kinds = {
+        option: checked_kinds(option, given[option]) if option in given else getattr(defaults, option)
+        for option in ("retry_on", "no_retry_on")
+    }
+    return RetryPolicy(
+        max_attempts=given.get("max_attempts", defaults.max_attempts),
+        delay=given.get("retry_delay", defaults.delay),
+        backoff=given.get("backoff", defaults.backoff),
+        max_delay=given.get("max_retry_delay", defaults.max_delay),
+        jitter=given.get("jitter", defaults.jitter),
+        **kinds,
+    )
 
 
 def task_name(fn: Callable[..., object]) -> str:

@@ -26,6 +26,9 @@ class _Default:
 
 _DEFAULT: Any = _Default()
 
+Errors = type[BaseException] | tuple[type[BaseException], ...]
+"""One or several types of error."""
+
 
 @overload
 def task(fn: Callable[P, R], /) -> TaskFunction[P, R]: ...
@@ -38,6 +41,11 @@ def task(
     queue: str = ...,
     max_attempts: int = ...,
     retry_delay: float = ...,
+    backoff: float = ...,
+    max_retry_delay: float | None = ...,
+    jitter: float = ...,
+    retry_on: Errors = ...,
+    no_retry_on: Errors = ...,
     timeout: float | None = ...,
     driver: str | QueueDriver | None = ...,
     process: bool = ...,
@@ -52,6 +60,11 @@ def task(
     queue: str = _DEFAULT,
     max_attempts: int = _DEFAULT,
     retry_delay: float = _DEFAULT,
+    backoff: float = _DEFAULT,
+    max_retry_delay: float | None = _DEFAULT,
+    jitter: float = _DEFAULT,
+    retry_on: Errors = _DEFAULT,
+    no_retry_on: Errors = _DEFAULT,
     timeout: float | None = _DEFAULT,
     driver: str | QueueDriver | None = None,
     process: bool = False,
@@ -66,6 +79,11 @@ def task(
         queue: the queue's name; by default "default".
         max_attempts: executions in all, the first included; by default 3. 0 and 1 both mean one run and no retry.
         retry_delay: seconds before every retry; by default 60.
+        backoff: what the delay of each further retry is multiplied by; by default 1, which keeps it fixed.
+        max_retry_delay: the most seconds before a retry, whatever the backoff makes of them; by default no limit.
+        jitter: the share of the delay, 0 to 1, by which it is randomly shortened or lengthened; by default 0.
+        retry_on: a type of error, or a tuple of them, to retry on; by default all. Anything else is a dead letter at once.
+        no_retry_on: a type of error, or a tuple of them, not to retry on. Where both match, the more special type counts.
         timeout: seconds that one attempt may take; by default None, no limit.
         driver: a driver's name or instance; by default the app's.
         process: run it in a child process, for CPU-bound work. Not available yet.
@@ -83,6 +101,11 @@ def task(
         "queue": queue,
         "max_attempts": max_attempts,
         "retry_delay": retry_delay,
+        "backoff": backoff,
+        "max_retry_delay": max_retry_delay,
+        "jitter": jitter,
+        "retry_on": retry_on,
+        "no_retry_on": no_retry_on,
         "timeout": timeout,
     }
     options = {option: value for option, value in given.items() if value is not _DEFAULT}

@@ -14,13 +14,14 @@ from typing import Any
 from asynctasq.app import failpoints
 from asynctasq.app.codec import Codec, Header
 from asynctasq.app.context import CURRENT, CurrentTask
-from asynctasq.app.failure import describe
+from asynctasq.app.failure import describe, failure_of, report
 from asynctasq.app.leases import LeaseKeeper
 from asynctasq.app.outage import Outage
 from asynctasq.app.routes import Route, Routes
 from asynctasq.app.seams import Seams
 from asynctasq.app.settler import Settler
 from asynctasq.domain.errors import DriverError, TaskNotFound, TaskTimeout, UndecodableTask, UnknownFrame
+from asynctasq.domain.failure import Failure
 from asynctasq.domain.message import Claim
 from asynctasq.domain.retry import RetryPolicy
 from asynctasq.domain.task import ExecutionMode
@@ -287,7 +288,7 @@ class Worker:
             verdict = DeadLetter(reason=f"undecodable: {error}", error=describe(error))
         except Exception as error:
             logger.exception("task %s: the worker itself failed", claim.message.id)
-            verdict = after_failure(claim, RetryPolicy(), error=describe(error), rnd=self._seams.random())
+            verdict = self._after_failure(claim, RetryPolicy(), failure_of(error))
         self._conclude(run, verdict)
         if leftover is not None:
             logger.warning("task %s (%s) still runs past its timeout and keeps its slot", claim.message.id, run.name)
@@ -329,18 +330,14 @@ class Worker:
                 return None, None
             return (after_interruption(run.claim, policy) if run.started else Release()), None
         run.failed = True
-        verdict = after_failure(run.claim, policy, error=describe(error), rnd=self._seams.random())
-        logger.warning(
-            "task %s (%s) failed on attempt %d of %d, %s: %s",
-            run.claim.message.id,
-            run.name,
-            run.claim.attempt,
-            policy.runs,
-            "dead letter" if isinstance(verdict, DeadLetter) else f"retry in {verdict.delay:g} s",
-            type(error).__name__,
-            exc_info=error if logger.isEnabledFor(logging.DEBUG) else None,
-        )
+        failure = failure_of(error)
+        verdict = self._after_failure(run.claim, policy, failure)
+        report(run.claim, run.name, policy, verdict, failure, error=error)
         return verdict, error.still_running if isinstance(error, TaskTimeout) else None
+
+    def _after_failure(self, claim: Claim, policy: RetryPolicy, failure: Failure) -> Verdict:
+        refunds = self._driver.capabilities.refunds_release
+        return after_failure(claim, policy, failure, rnd=self._seams.random(), refunds=refunds)
 
     # Settle
 
@@ -353,7 +350,7 @@ class Worker:
             self._keeper.drop(run.claim)
             self.counts["Lost"] += 1
             return
-        self.counts[type(verdict).__name__] += 1
+        self.counts["Discard" if run.failed and verdict is ACK else type(verdict).__name__] += 1
         self._settler.add(Settlement(claim=run.claim, verdict=verdict))
         if isinstance(verdict, DeadLetter) and not run.failed:
             logger.warning("task %s (%s) is a dead letter: %s", run.claim.message.id, run.name, verdict.reason)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeGuard
 
 from asynctasq.domain.errors import ConfigurationError
@@ -20,9 +22,11 @@ class RetryPolicy:
         backoff: what each further retry's delay is multiplied by; 1 keeps it fixed.
         max_delay: the most seconds before a retry, whatever the backoff says; None for no cap.
         jitter: the share of the delay, 0 to 1, by which it is randomly shortened or lengthened.
+        retry_on: the kinds of error that are retried (see `failure.kind_of`); empty for all.
+        no_retry_on: the kinds that are not.
 
     Raises:
-        ConfigurationError: a value outside its range.
+        ConfigurationError: a value outside its range, or a kind that shall and shall not be retried.
     """
 
     max_attempts: int = 3
@@ -30,6 +34,8 @@ class RetryPolicy:
     backoff: float = 1.0
     max_delay: float | None = None
     jitter: float = 0.0
+    retry_on: tuple[str, ...] = ()
+    no_retry_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not _is_whole(self.max_attempts) or self.max_attempts < 0:
@@ -37,16 +43,32 @@ class RetryPolicy:
                 f"max_attempts={self.max_attempts!r}: use a whole number of executions, 0 or more (0 and 1 run once)"
             )
         check_seconds("retry_delay", self.delay)
-        check_seconds("max_delay", self.max_delay, optional=True)
+        check_seconds("max_retry_delay", self.max_delay, optional=True)
         if not _is_number(self.backoff) or self.backoff < 1:
             raise ConfigurationError(f"backoff={self.backoff!r}: use a factor of 1 (fixed delay) or more")
         if not _is_number(self.jitter) or not 0 <= self.jitter <= 1:
             raise ConfigurationError(f"jitter={self.jitter!r}: use a share of the delay from 0 to 1")
+        if both := set(self.retry_on).intersection(self.no_retry_on):
+            named = ", ".join(sorted(kind.rpartition(":")[2] for kind in both))
+            raise ConfigurationError(f"{named} is in retry_on and in no_retry_on: decide for one of them")
 
     @property
     def runs(self) -> int:
         """How many executions there may be: `max_attempts`, at least one."""
         return max(1, self.max_attempts)
+
+    def retries(self, kinds: Sequence[str]) -> bool:
+        """Whether an error is of a kind to be retried: where both lists have a say, that of the more special kind counts.
+
+        Args:
+            kinds: what the error's type and its bases are called, the most special first.
+        """
+        for kind in kinds:
+            if kind in self.no_retry_on:
+                return False
+            if kind in self.retry_on:
+                return True
+        return not self.retry_on
 
     def next_delay(self, attempt: int, rnd: float) -> float:
         """Seconds to wait after `attempt` (1-based) has failed.
@@ -78,6 +100,18 @@ def check_seconds(what: str, value: object, *, optional: bool = False) -> None:
         return
     if not _is_number(value) or not 0 <= value <= LONGEST_SECONDS:
         raise ConfigurationError(f"{what}={value!r}: use a number of seconds, 0 or more")
+
+
+def checked_seconds(what: str, value: float | timedelta) -> float:
+    """A span of time in seconds.
+
+    Raises:
+        ConfigurationError: it is no number of seconds from 0 to a hundred years; naming `what` and the value.
+    """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    check_seconds(what, value)
+    return value
 
 
 def _is_whole(value: object) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from asynctasq.domain.failure import Failure
 from asynctasq.domain.message import Claim, Message
 from asynctasq.domain.retry import RetryPolicy
+from asynctasq.domain.steering import Course, Steering
 
 UNKNOWN_TASK_DELAY = 30.0
 """Seconds between two looks at a task that this worker does not know: a deploy replaces workers within minutes."""
@@ -77,18 +79,36 @@ def before_run(claim: Claim, policy: RetryPolicy) -> DeadLetter | None:
     return None
 
 
-def after_failure(claim: Claim, policy: RetryPolicy, *, error: str, rnd: float) -> Retry | DeadLetter:
-    """What follows a failed attempt.
+def after_failure(claim: Claim, policy: RetryPolicy, failure: Failure, *, rnd: float, refunds: bool) -> Verdict:
+    """What follows a failed attempt: what the task asked for by raising a `Steer`, else what the policy says.
 
     Args:
         claim: the attempt that failed.
         policy: the task's policy, with this dispatch's own delay in it.
-        error: the failure's text.
+        failure: what it raised.
         rnd: a random number from 0 to 1, for the jitter.
+        refunds: whether the driver gives the attempt of a released message back.
     """
-    if claim.attempt < policy.runs:
-        return Retry(delay=policy.next_delay(claim.attempt, rnd), error=error)
-    return DeadLetter(reason=f"failed on attempt {claim.attempt} of {policy.runs}", error=error)
+    may_run_again = claim.attempt < policy.runs
+    delay: float | None = None
+    why = ""
+    match failure.steering:
+        case Steering(course=Course.DISCARD):
+            return ACK
+        case Steering(course=Course.SNOOZE, delay=span) if refunds or may_run_again:
+            return Release(delay=span or 0.0)
+        case Steering(course=Course.SNOOZE):
+            why = "snoozed, and this driver gives no attempt back"
+        case Steering(delay=delay, reason=why):
+            pass
+        case None if not policy.retries(failure.kinds):
+            may_run_again, why = False, f"{failure.name} is not retried"
+        case None:
+            pass
+    if may_run_again:
+        return Retry(delay=policy.next_delay(claim.attempt, rnd) if delay is None else delay, error=failure.text)
+    reason = f"failed on attempt {claim.attempt} of {policy.runs}"
+    return DeadLetter(reason=f"{reason}: {why}" if why else reason, error=failure.text)
 
 
 def after_interruption(claim: Claim, policy: RetryPolicy) -> Release | DeadLetter:

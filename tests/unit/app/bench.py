@@ -25,8 +25,8 @@ from asynctasq.testing.faults import FaultyDriver
 class Bench:
     """An app of its own on a memory driver, both on the loop's virtual time."""
 
-    def __init__(self, *, faulty: bool = False) -> None:
-        self.memory = MemoryDriver(clock=now, monotonic=now)
+    def __init__(self, *, faulty: bool = False, memory: type[MemoryDriver] = MemoryDriver) -> None:
+        self.memory = memory(clock=now, monotonic=now)
         self.driver = FaultyDriver(self.memory) if faulty else self.memory
         self.registry = Registry()
         loaded = load_settings({"driver": self.driver}, environ={})

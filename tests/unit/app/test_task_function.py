@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import warnings
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -68,6 +70,39 @@ def test_zero_is_a_value_and_not_a_missing_option() -> None:
     config = once.config(TaskConfig(retry=RetryPolicy(max_attempts=9, delay=7), timeout=1))
     assert config.retry == RetryPolicy(max_attempts=0, delay=0)
     assert config.timeout is None
+
+
+def test_how_a_task_is_retried_is_said_in_the_decorator() -> None:
+    @task(backoff=2, max_retry_delay=300, jitter=0.1, retry_on=OSError, no_retry_on=(FileNotFoundError, EOFError))
+    def configured() -> None: ...
+
+    assert configured.config(DEFAULTS).retry == RetryPolicy(
+        backoff=2,
+        max_delay=300,
+        jitter=0.1,
+        retry_on=("builtins:OSError",),
+        no_retry_on=("builtins:FileNotFoundError", "builtins:EOFError"),
+    )
+    theirs = TaskConfig(retry=RetryPolicy(backoff=3, max_delay=9, jitter=1))
+    assert plain.config(theirs).retry == theirs.retry
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"backoff": 0.5}, "backoff=0.5"),
+        ({"max_retry_delay": -1}, "max_retry_delay=-1"),
+        ({"jitter": 2}, "jitter=2"),
+        ({"retry_on": "OSError"}, "retry_on: 'OSError' is no type of error"),
+        ({"no_retry_on": (OSError, 3)}, "no_retry_on: 3 is no type of error"),
+        ({"retry_on": (OSError, EOFError), "no_retry_on": IOError}, "OSError is in retry_on and in no_retry_on"),
+    ],
+)
+def test_a_way_of_retrying_that_cannot_work_is_refused_at_decoration(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+
+        @task(**options)
+        def refused() -> None: ...
 
 
 def test_a_call_carries_positional_keyword_and_mixed_arguments_as_they_were_given() -> None:

@@ -66,5 +66,38 @@ def test_a_value_that_cannot_work_is_refused_by_name_and_value(wrong: dict[str, 
     (name, value) = next(iter(wrong.items()))
     with pytest.raises(ConfigurationError) as refused:
         RetryPolicy(**wrong)  # type: ignore[arg-type] -- that is the test
-    assert name in str(refused.value)
+    typed = {"delay": "retry_delay", "max_delay": "max_retry_delay"}  # how the decorator spells it
+    assert typed.get(name, name) in str(refused.value)
     assert repr(value) in str(refused.value)
+
+
+GENERAL, MIDDLE, SPECIAL = "m:General", "m:Middle", "m:Special"
+SPECIAL_ERROR = (SPECIAL, MIDDLE, GENERAL)
+"""What an error of the type Special, a Middle, a General, is called."""
+
+
+@pytest.mark.parametrize(
+    ("retry_on", "no_retry_on", "retried"),
+    [
+        ((), (), True),
+        (("m:Other",), (), False),
+        ((SPECIAL,), (), True),
+        ((GENERAL,), (), True),
+        ((), (SPECIAL,), False),
+        ((), (GENERAL,), False),
+        ((), ("m:Other",), True),
+        ((GENERAL,), (SPECIAL,), False),
+        ((SPECIAL,), (GENERAL,), True),
+        (("m:Other", MIDDLE), (GENERAL,), True),
+        (("m:Other",), (GENERAL,), False),
+    ],
+)
+def test_of_the_kinds_that_are_named_the_most_special_decides(
+    retry_on: tuple[str, ...], no_retry_on: tuple[str, ...], retried: bool
+) -> None:
+    assert RetryPolicy(retry_on=retry_on, no_retry_on=no_retry_on).retries(SPECIAL_ERROR) is retried
+
+
+def test_a_kind_that_shall_and_shall_not_be_retried_is_refused_by_name() -> None:
+    with pytest.raises(ConfigurationError, match=r"^Special is in retry_on and in no_retry_on"):
+        RetryPolicy(retry_on=(GENERAL, SPECIAL), no_retry_on=(SPECIAL,))
