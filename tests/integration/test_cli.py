@@ -17,7 +17,7 @@ import pytest
 
 JOBS = """
 import asyncio, os, sys, time
-from asynctasq.tasks import dispatch_many, task
+from asynctasq.tasks import current_task, dispatch_many, task
 from asynctasq.utils.loop import run
 
 def say(*words):
@@ -40,6 +40,10 @@ async def rest(seconds):
 @task(queue="bad", max_attempts=1)
 def fail(why):
     raise ValueError(why)
+
+@task(queue="bad", max_attempts=3, retry_delay=0)
+async def insist(why):
+    raise LookupError(f"failure {current_task().attempt}\\x1b[2J")
 
 async def main(name, *arguments):
     await dispatch_many([globals()[name](eval(argument)) for argument in arguments])
@@ -180,6 +184,20 @@ def test_a_dead_letter_is_seen_requeued_and_purged(shell):
     assert shell.asynctasq("dead", "requeue", letter["id"]).stdout == "requeued 1\n"
     assert shell.asynctasq("worker", "jobs", "--burst").returncode == 0
     assert shell.asynctasq("dead", "purge", "--queue", "bad", "--all", "--yes").stdout == "purged 1\n"
+
+
+def test_a_dead_letter_is_shown_with_the_traceback_of_each_attempt_and_no_argument(shell):
+    shell.dispatch("insist", "'hunter2'")
+    assert shell.asynctasq("worker", "jobs", "--burst").returncode == 0
+    (letter,) = json.loads(shell.asynctasq("dead", "list", "--json").stdout)
+    shown = shell.asynctasq("dead", "show", letter["id"]).stdout
+    headings = [line for line in shown.splitlines() if line.startswith(("attempt ", "last error, "))]
+    assert [heading.split(",")[0] for heading in headings] == ["attempt 1", "attempt 2", "last error"]
+    for attempt, text in enumerate(re.split(r"\n(?:attempt|last error)\b", shown)[1:], start=1):
+        assert "Traceback (most recent call last):" in text
+        assert 'jobs.py", line' in text
+        assert f"LookupError: failure {attempt}\\x1b[2J" in text, "a terminal is not steered by what a task says"
+    assert "hunter2" not in shown
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

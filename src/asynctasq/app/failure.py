@@ -14,8 +14,13 @@ from asynctasq.domain.verdict import Ack, DeadLetter, Release, Retry, Verdict
 
 logger = logging.getLogger("asynctasq.worker")
 
-LONGEST = 8_192
-"""Characters kept of a failure's text; the end of a traceback is what tells, so the end is kept."""
+KEPT = 8_192
+"""Bytes kept of a failure's text: as many as every driver stores."""
+
+HEAD = KEPT // 4
+"""How many of them are its beginning, where something must go. Its end tells more: the innermost frames, and the message."""
+
+GAP = b"\n[...]\n"
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -52,7 +57,15 @@ def describe(error: BaseException) -> str:
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
     text = "".join(traceback.format_exception(type(error), error, frames or error.__traceback__)).rstrip()
-    return text if len(text) <= LONGEST else f"[...]{text[-LONGEST:]}"
+    return _bounded(text)
+
+
+def _bounded(text: str) -> str:
+    """As much of a text as is kept, in characters that every broker can store."""
+    raw = text.replace("\0", "\\x00").encode("utf-8", "backslashreplace")
+    if len(raw) > KEPT:
+        raw = raw[:HEAD] + GAP + raw[HEAD + len(GAP) - KEPT :]
+    return raw.decode("utf-8", "ignore")  # a character that was cut in two is left out
 
 
 def _is_ours(frame: TracebackType) -> bool:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from asynctasq.app.cli.output import age, show_table, timestamp
+from asynctasq.app.cli.output import age, printable, show_table, timestamp
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,10 @@ def test_an_age_is_told_in_the_largest_unit_that_fits(seconds, text):
 
 def test_a_time_is_rfc_3339_in_utc():
     assert timestamp(0) == "1970-01-01T00:00:00Z"
+
+
+def test_what_would_steer_a_terminal_is_spelled_out_and_lines_stay_lines():
+    assert printable("\x1b[2Jgone\n\tü\r\x07") == "\\x1b[2Jgone\n\tü\\r\\x07"
 
 
 def test_elsewhere_a_row_is_one_line_whatever_is_in_its_cells(capsys):

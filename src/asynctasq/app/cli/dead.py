@@ -11,7 +11,7 @@ import click
 
 from asynctasq.app.cli.exits import Failed
 from asynctasq.app.cli.opening import open_quietly, run, where
-from asynctasq.app.cli.output import age, show_json, show_table, timestamp
+from asynctasq.app.cli.output import age, printable, show_json, show_table, timestamp
 from asynctasq.app.cli.stats import known_queues
 from asynctasq.domain.errors import TaskError, UnsupportedByDriver
 from asynctasq.domain.queue_name import check_queue_name
@@ -76,14 +76,13 @@ def show(app: str | None, driver: str | None, id: str, as_json: bool) -> None:
     if as_json:
         show_json(described)
         return
-    history, error = letter.history, described.pop("error")
-    del described["history"]
+    del described["error"], described["history"]
     for name, value in described.items():
-        click.echo(f"{name + ':':<13}{value}")
-    for attempt in history:
-        click.echo(f"\nattempt {attempt.attempt}, {timestamp(attempt.at)}\n{attempt.error}")
-    if error:
-        click.echo(f"\nlast error\n{error}")
+        click.echo(f"{name + ':':<13}{printable(str(value))}")
+    for attempt in letter.history:
+        click.echo(f"\nattempt {attempt.attempt}, {timestamp(attempt.at)}\n{printable(attempt.error)}")
+    if letter.error:
+        click.echo(f"\nlast error, {timestamp(letter.died_at)}\n{printable(letter.error)}")
 
 
 def _chosen(command: Callable[..., None]) -> Callable[..., None]:

@@ -41,6 +41,11 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
     Console().print(table)
 
 
+def printable(text: str) -> str:
+    """A text for a terminal that does nothing there but be read: what would steer the terminal is spelled out."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
 def age(seconds: float) -> str:
     """A time span for people, in the largest unit that fits."""
     for length, unit in _UNITS:

@@ -1,0 +1,198 @@
+"""How often a task runs, how long it waits in between, and what is kept of its failures: a whole worker on each broker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from tests.contract.drivers.test_postgres import PostgresHarness
+from tests.contract.drivers.test_redis import RedisHarness
+from tests.contract.drivers.test_sqlite import SQLiteHarness
+from tests.services.postgres import execute
+
+from asynctasq import RetryLater, Snooze, current_task
+from asynctasq.adapters.drivers.memory import MemoryDriver
+from asynctasq.adapters.drivers.postgres import PostgresDriver
+from asynctasq.adapters.drivers.sqlite import SQLiteDriver
+from asynctasq.app.bootstrap import App
+from asynctasq.app.registry import Registry
+from asynctasq.app.serve import Serving, build_worker
+from asynctasq.app.settings import load_settings
+from asynctasq.app.task_function import PendingTask, TaskFunction
+from asynctasq.domain.task import ExecutionMode
+from asynctasq.ports.driver import DeadLetters, DeadMessage, QueueDriver
+from asynctasq.testing.contract.driver import Harness
+from asynctasq.testing.memory import MemoryHarness
+
+pytestmark = pytest.mark.asyncio
+
+HOUR = 3_600.0
+SECOND = 1.0
+
+Made = tuple[QueueDriver, Harness]
+
+
+def memory(_: pytest.FixtureRequest) -> Generator[Made]:
+    harness = MemoryHarness()
+    yield MemoryDriver(clock=harness.clock), harness
+
+
+def sqlite(request: pytest.FixtureRequest) -> Generator[Made]:
+    harness = SQLiteHarness()
+    folder: Path = request.getfixturevalue("tmp_path")
+    harness.driver = SQLiteDriver(folder / "queue.db")
+    yield harness.driver, harness
+
+
+def redis(request: pytest.FixtureRequest) -> Generator[Made]:
+    harness = RedisHarness(request.getfixturevalue("redis_url"))
+    yield harness.driver(), harness
+
+
+def postgres(request: pytest.FixtureRequest) -> Generator[Made]:
+    url, schema = request.getfixturevalue("postgres_url"), f"truth_{uuid4().hex[:12]}"
+    asyncio.run(PostgresDriver(url, schema=schema).install())
+    harness = PostgresHarness(url, schema)
+    yield harness.driver(), harness
+    execute(url, f"DROP SCHEMA {schema} CASCADE")
+
+
+BROKERS: list[Callable[[pytest.FixtureRequest], Generator[Made]]] = [memory, sqlite, redis, postgres]
+"""An empty broker of each kind, in which hours pass in no time."""
+
+
+@pytest.fixture(params=BROKERS, ids=lambda make: make.__name__)
+def made(request: pytest.FixtureRequest) -> Generator[Made]:
+    with contextlib.contextmanager(request.param)(request) as made:
+        yield made
+
+
+class Shop:
+    """An app on one broker, whose one task raises what it is told to."""
+
+    def __init__(self, driver: QueueDriver, age: Callable[[float], Awaitable[None]]) -> None:
+        self.driver = driver
+        self.attempts: list[int] = []
+        self.age = age
+        self.raised_at = 0.0
+        self.app = App(load_settings({"driver": driver}, environ={}), registry=Registry())
+
+    def task(
+        self, error: Callable[[int], BaseException], *, kind: str = "async", **options: Any
+    ) -> TaskFunction[..., Any]:
+        def fail(secret: str) -> None:
+            self.attempts.append(current_task().attempt)
+            self.raised_at = time.monotonic()
+            raise error(len(self.attempts))
+
+        async def fail_on_the_loop(secret: str) -> None:
+            fail(secret)
+
+        chosen, mode = {"async": (fail_on_the_loop, ExecutionMode.ASYNC), "thread": (fail, ExecutionMode.SYNC)}[kind]
+        function = TaskFunction(chosen, name="shop:fail", named=True, options=options, mode=mode)
+        self.app.registry.add(function)
+        return function
+
+    async def runs(self, pending: PendingTask) -> None:
+        """Dispatch it, and run the first attempt."""
+        await self.app.dispatch(pending)
+        await self.work()
+
+    async def work(self) -> None:
+        """Run what is ready."""
+        await build_worker(self.app, Serving(burst=True)).run()
+
+    async def assert_due_after(self, seconds: float) -> None:
+        """What was raised last is followed by another attempt after so many seconds, give or take one."""
+        await self.age(seconds - SECOND - (time.monotonic() - self.raised_at))
+        assert await self.standing() == (0, 1), f"it is shown early, or not at all, after {seconds:g} s less one"
+        await self.age(2 * SECOND)
+        assert await self.standing() == (1, 0), f"it is not shown after {seconds:g} s and one"
+
+    async def standing(self) -> tuple[int, int]:
+        (stats,) = await self.driver.stats(["default"])
+        return stats.ready, stats.delayed
+
+    async def dead(self) -> list[DeadMessage]:
+        assert isinstance(self.driver, DeadLetters)
+        return list(await self.driver.list_dead("default", limit=10))
+
+
+@pytest_asyncio.fixture
+async def shop(made: Made) -> AsyncGenerator[Shop]:
+    driver, harness = made
+    await driver.connect()
+    shop = Shop(driver, harness.age)
+    yield shop
+    await shop.app.close()
+    await driver.close()
+
+
+@pytest.mark.parametrize("kind", ["async", "thread"])
+@pytest.mark.parametrize(("max_attempts", "runs"), [(0, 1), (1, 1), (3, 3)])
+async def test_a_task_that_fails_runs_as_often_as_it_may_and_each_failure_is_kept(
+    shop: Shop, kind: str, max_attempts: int, runs: int
+) -> None:
+    failing = shop.task(lambda n: ValueError(f"failure {n}"), kind=kind, max_attempts=max_attempts, retry_delay=HOUR)
+    await shop.runs(failing("hunter2"))
+    for _ in range(runs - 1):
+        await shop.assert_due_after(HOUR)
+        await shop.work()
+    assert shop.attempts == list(range(1, runs + 1))
+    await shop.age(10 * HOUR)
+    assert await shop.standing() == (0, 0)
+
+    (dead,) = await shop.dead()
+    assert (dead.attempts, dead.reason) == (runs, f"failed on attempt {runs} of {runs}")
+    texts = [dead.error]
+    if shop.driver.capabilities.attempt_history:
+        assert [past.attempt for past in dead.history] == list(range(1, runs))
+        texts = [*(past.error for past in dead.history), dead.error]
+    for n, text in enumerate(texts, start=runs + 1 - len(texts)):
+        assert text.startswith("Traceback (most recent call last):\n")
+        assert f"raise error(len(self.attempts))\nValueError: failure {n}" in text
+        assert "hunter2" not in text, "the value of an argument"
+
+
+@pytest.mark.parametrize(
+    ("error", "after", "attempts"),
+    [
+        pytest.param(ValueError(), 2 * HOUR, [1, 2], id="retry_after"),
+        pytest.param(RetryLater(3 * HOUR), 3 * HOUR, [1, 2], id="RetryLater"),
+        pytest.param(Snooze(3 * HOUR), 3 * HOUR, [1, 1], id="Snooze"),
+    ],
+)
+async def test_a_delay_is_kept_to_the_second_whoever_asked_for_it(
+    shop: Shop, error: BaseException, after: float, attempts: list[int]
+) -> None:
+    failing = shop.task(lambda _: error, retry_delay=HOUR)
+    await shop.runs(failing("x").retry_after(2 * HOUR))
+    await shop.assert_due_after(after)
+    await shop.work()
+    if not shop.driver.capabilities.refunds_release:
+        attempts = [1, 2]
+    assert shop.attempts == attempts
+
+
+HOSTILE = "\0\ud800\x1b[31m" + "ü" * 20_000 + " and that is why"
+
+
+async def test_of_a_failure_with_a_hostile_message_as_much_is_kept_as_tells_what_it_was(shop: Shop) -> None:
+    failing = shop.task(lambda _: ValueError(HOSTILE), max_attempts=2, retry_delay=0)
+    await shop.runs(failing("x"))
+    await shop.work()
+    (dead,) = await shop.dead()
+    texts = [dead.error, *(past.error for past in dead.history)]
+    assert len(texts) == 1 + shop.driver.capabilities.attempt_history
+    for text in texts:
+        assert len(text.encode()) <= 8_192
+        assert text.startswith("Traceback (most recent call last):\n")
+        assert "ValueError: " in text
+        assert text.endswith("ü and that is why")
