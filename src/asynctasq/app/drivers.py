@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
+from asynctasq.app import plugins
 from asynctasq.domain.errors import ConfigurationError, UnknownDriver
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoints
-
     from asynctasq.app.settings import Settings
     from asynctasq.ports.driver import QueueDriver
 
@@ -19,8 +18,6 @@ AVAILABLE = ("memory", "sqlite", "redis", "postgres")
 PLANNED = ("mysql", "sqs")
 SCHEMES = {"rediss": "redis", "postgresql": "postgres"}
 """The drivers of URLs that do not begin with their names."""
-
-ENTRY_POINTS = "asynctasq.drivers"
 
 
 def check_driver(driver: object) -> None:
@@ -49,9 +46,9 @@ def _check_name(name: str) -> None:
         return
     if name in PLANNED:
         raise UnknownDriver(f"driver {name!r} is not available yet: this version has {', '.join(AVAILABLE)}")
-    third_party = {point.name for point in _third_party()}
+    third_party = plugins.names(plugins.DRIVERS)
     if name not in third_party:
-        known = [*AVAILABLE, *PLANNED, *sorted(third_party)]
+        known = [*AVAILABLE, *PLANNED, *third_party]
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UnknownDriver(f"there is no driver {name!r}: known are {', '.join(known)}{hint}")
@@ -84,23 +81,15 @@ class Drivers:
     def _describe(self, driver: str) -> QueueDriver:
         check_driver(driver)
         name, is_url, _ = driver.partition("://")
-        if is_url:
-            return self._build(SCHEMES.get(name, name), self._settings.at(driver))
-        if ":" in driver:
+        if not is_url and ":" in driver:
             return self.get(_attribute(driver))
-        return self._build(name, self._settings)
-
-    def _build(self, name: str, settings: Settings) -> QueueDriver:
+        name = SCHEMES.get(name, name)
         if name in self._built_in:
-            return self._built_in[name](settings)
-        point = next(point for point in _third_party() if point.name == name)
-        return cast("QueueDriver", point.load()(settings))
-
-
-def _third_party() -> EntryPoints:
-    from importlib.metadata import entry_points  # a third of the time of `import asynctasq`, and rarely needed
-
-    return entry_points(group=ENTRY_POINTS)
+            return self._built_in[name](self._settings.at(driver) if is_url else self._settings)
+        options = dict(self._settings.drivers.get(name, {}))
+        if is_url:
+            options["url"] = driver
+        return cast("QueueDriver", plugins.build(plugins.DRIVERS, name, options, path=f"drivers.{name}"))
 
 
 def _attribute(spec: str) -> Any:

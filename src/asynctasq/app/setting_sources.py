@@ -7,7 +7,7 @@ import functools
 import logging
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -16,6 +16,9 @@ from asynctasq.domain.errors import ConfigurationError
 PREFIX = "ASYNCTASQ_"
 RESERVED = ("ASYNCTASQ_TEST_", "ASYNCTASQ_FAILPOINTS")
 """What names of variables begin with that are ours and yet no setting."""
+
+OF_OTHERS = "drivers"
+"""The group whose settings other packages name: `drivers.<driver>.<option>`. What they make of them is theirs to check."""
 
 _log = logging.getLogger("asynctasq.settings")
 
@@ -77,7 +80,9 @@ def read(settings: Mapping[str, object], source: str, paths: Sequence[str], fold
     problems: list[str] = []
     groups = {path.partition(".")[0] for path in paths if "." in path}
     for name, value in settings.items():
-        if name not in groups:
+        if name == OF_OTHERS:
+            flat |= _of_others(value, source)
+        elif name not in groups:
             flat[name] = Given(value, source)
         elif isinstance(value, Mapping):
             inner = cast("Mapping[str, object]", value)
@@ -86,11 +91,42 @@ def read(settings: Mapping[str, object], source: str, paths: Sequence[str], fold
             names = ", ".join(path.partition(".")[2] for path in paths if path.startswith(f"{name}."))
             problems.append(f"{name} ({source}) is a {type(value).__name__}: use a mapping of {names}")
     problems += [
-        f"{path} ({source}): there is no such setting{_nearest(str(path), paths)}" for path in flat if path not in paths
+        f"{path} ({source}): there is no such setting{_nearest(str(path), paths)}"
+        for path in flat
+        if path not in paths and not str(path).startswith(f"{OF_OTHERS}.")
     ]
     if problems:
         raise ConfigurationError("\n".join(problems))
     return _anchored(_without_url(flat), folder or Path.cwd())
+
+
+def _of_others(drivers: object, source: str) -> Layer:
+    layer: Layer = {}
+    for driver, options in _items(drivers, source):
+        layer |= {f"{OF_OTHERS}.{driver}.{option}": Given(value, source) for option, value in _items(options, source)}
+    return layer
+
+
+def _items(mapping: object, source: str) -> Iterable[tuple[str, object]]:
+    if not isinstance(mapping, Mapping):
+        raise ConfigurationError(
+            f"{OF_OTHERS} ({source}): use a mapping of drivers, each a mapping of its options, "
+            "such as {'filesystem': {'path': 'queues'}}"
+        )
+    return cast("Mapping[str, object]", mapping).items()
+
+
+def _path_of_others(variable: str) -> str | None:
+    """The path of `ASYNCTASQ_DRIVERS_<DRIVER>_<OPTION>`, if a driver of that name is installed."""
+    from asynctasq.app import plugins
+
+    given = variable.removeprefix(f"{PREFIX}{OF_OTHERS.upper()}_").lower()
+    # The longest name first, as one may begin with another.
+    for name in sorted(plugins.names(plugins.DRIVERS), key=len, reverse=True):
+        option = given.removeprefix(f"{name.lower().replace('-', '_')}_")
+        if option and option != given:
+            return f"{OF_OTHERS}.{name}.{option}"
+    return None
 
 
 def _initial(init: object, cwd: Path, paths: Sequence[str]) -> Layer:
@@ -112,6 +148,9 @@ def _environment(environ: Mapping[str, str | None], file: str, cwd: Path, paths:
         if variable in by_variable:
             if value:
                 layer[by_variable[variable]] = Given(value, f"{file}{variable}")
+        elif variable.startswith(f"{PREFIX}{OF_OTHERS.upper()}_") and (path := _path_of_others(variable)):
+            if value:
+                layer[path] = Given(value, f"{file}{variable}")
         elif variable.startswith(PREFIX) and not variable.startswith(RESERVED):
             _warn_unknown(f"{file}{variable}", _nearest(variable, tuple(by_variable)))
     return _anchored(_without_url(layer), cwd)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -215,6 +215,7 @@ class Settings(_Group):
         driver: a driver's name, `module:attribute` of an instance, or an instance. A URL is taken apart when it is loaded.
         app: the module, `module:attribute` or file that a worker imports when it is told no other.
         imports: further modules that a worker imports.
+        drivers: the options of drivers that other packages bring, by the driver's name.
     """
 
     driver: Annotated[object, AfterValidator(_a_driver)] = "sqlite"
@@ -229,6 +230,7 @@ class Settings(_Group):
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
+    drivers: Mapping[str, Mapping[str, object]] = {}
 
     def at(self, url: str) -> Settings:
         """These settings with the driver and the place that `url` names.
@@ -249,6 +251,12 @@ class Settings(_Group):
                 values |= {
                     f"{name}.{field.alias or inner}": getattr(value, inner)
                     for inner, field in type(value).model_fields.items()
+                }
+            elif name == setting_sources.OF_OTHERS:
+                values |= {
+                    f"{name}.{driver}.{option}": given
+                    for driver, options in self.drivers.items()
+                    for option, given in options.items()
                 }
             else:
                 values[name] = value
@@ -300,20 +308,18 @@ def load_settings(
     given: dict[str, Given] = {}
     for layer in setting_sources.layers(init, cli, environ, cwd or Path.cwd(), PATHS):
         given |= layer
-    sources = {path: given[path].source if path in given else "default" for path in PATHS}
+    sources = dict.fromkeys(PATHS, "default") | {path: value.source for path, value in given.items()}
     return LoadedSettings(_settings(given), sources)
 
 
 def _settings(given: Mapping[str, Given]) -> Settings:
     nested: dict[str, object] = {}
     for path, (value, _) in given.items():
-        group, _, name = path.rpartition(".")
-        if group:
-            inner = nested.setdefault(group, {})
-            assert isinstance(inner, dict)
-            inner[name] = value
-        else:
-            nested[name] = value
+        *groups, name = path.split(".")
+        inner = nested
+        for group in groups:
+            inner = cast("dict[str, object]", inner.setdefault(group, {}))
+        inner[name] = value
     try:
         return Settings.model_validate(nested)
     except ValidationError as error:

@@ -1,0 +1,144 @@
+"""Drivers that other packages bring: found by name, and given the options that their own parameters name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from asynctasq.app.bootstrap import App
+from asynctasq.app.settings import load_settings
+from asynctasq.drivers.memory_driver import MemoryDriver
+from asynctasq.errors import ConfigurationError, UnknownDriver
+
+PACKAGE = """
+from pathlib import Path
+from asynctasq.drivers.memory_driver import MemoryDriver
+
+class Pigeon(MemoryDriver):
+    def __init__(self, **options):
+        super().__init__()
+        self.options = options
+
+def carrier(*, url: str | None = None, loft: Path = Path("loft"), birds: int = 1, trained: bool = True, password: str = ""):
+    return Pigeon(url=url, loft=loft, birds=birds, trained=trained, password=password)
+
+def picky(*, ring: int):
+    return Pigeon(ring=ring)
+
+def easy(**options):
+    return Pigeon(**options)
+"""
+
+ENTRY_POINTS = """
+[asynctasq.drivers]
+pigeon = pigeonry:carrier
+carrier-pigeon = pigeonry:carrier
+picky = pigeonry:picky
+easy = pigeonry:easy
+gone = pigeonry:gone
+"""
+
+
+@pytest.fixture(autouse=True)
+def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package beside ours, as an installer leaves it."""
+    site = tmp_path / "site"
+    (site / "pigeonry-1.dist-info").mkdir(parents=True)
+    (site / "pigeonry.py").write_text(PACKAGE)
+    (site / "pigeonry-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: pigeonry\nVersion: 1\n")
+    (site / "pigeonry-1.dist-info" / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(site)
+
+
+def options(init: dict[str, object] | str, tmp_path: Path, **environ: str) -> dict[str, object]:
+    driver = App(load_settings(init, environ=environ, cwd=tmp_path)).drivers.get()
+    assert isinstance(driver, MemoryDriver)
+    given: dict[str, object] = driver.options  # type: ignore[attr-defined]
+    return given
+
+
+def refusal(init: dict[str, object] | str, tmp_path: Path, **environ: str) -> str:
+    with pytest.raises(ConfigurationError) as refused:
+        options(init, tmp_path, **environ)
+    return str(refused.value)
+
+
+DEFAULTS = {"url": None, "loft": Path("loft"), "birds": 1, "trained": True, "password": ""}
+
+
+def test_a_driver_is_named_and_takes_its_defaults(tmp_path: Path) -> None:
+    assert options("pigeon", tmp_path) == DEFAULTS
+
+
+def test_its_options_are_settings_of_its_own(tmp_path: Path) -> None:
+    given = {"driver": "pigeon", "drivers": {"pigeon": {"loft": "roof", "birds": 3}}}
+    assert options(given, tmp_path) == DEFAULTS | {"loft": Path("roof"), "birds": 3}
+
+
+@pytest.mark.parametrize("name", ["pigeon", "carrier-pigeon"])
+def test_its_options_may_come_from_the_environment_as_text(tmp_path: Path, name: str) -> None:
+    variable = f"ASYNCTASQ_DRIVERS_{name.upper().replace('-', '_')}_"
+    environ = {
+        f"{variable}LOFT": "roof",
+        f"{variable}BIRDS": "3",
+        f"{variable}TRAINED": "no",
+        f"{variable}PASSWORD": "",
+    }
+    assert options(name, tmp_path, **environ) == DEFAULTS | {"loft": Path("roof"), "birds": 3, "trained": False}
+
+
+def test_its_options_may_come_from_pyproject_and_each_from_the_strongest_place(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.asynctasq.drivers.pigeon]\nbirds = 1\nloft = 'roof'\n")
+    (tmp_path / ".env").write_text("ASYNCTASQ_DRIVERS_PIGEON_BIRDS=2\n")
+    given = {"driver": "pigeon", "drivers": {"pigeon": {"trained": False}}}
+    assert options(given, tmp_path) == DEFAULTS | {"loft": Path("roof"), "birds": 2, "trained": False}
+    loaded = load_settings(given, environ={}, cwd=tmp_path)
+    assert loaded.sources["drivers.pigeon.birds"] == f"{tmp_path / '.env'}: ASYNCTASQ_DRIVERS_PIGEON_BIRDS"
+    assert loaded.settings.flat()["drivers.pigeon.birds"] == "2"
+
+
+def test_its_url_is_given_to_it_whole_beside_its_options(tmp_path: Path) -> None:
+    given = {"driver": "pigeon://me@loft:1?x=y", "drivers": {"pigeon": {"birds": 2}}}
+    assert options(given, tmp_path) == DEFAULTS | {"url": "pigeon://me@loft:1?x=y", "birds": 2}
+
+
+def test_a_driver_that_takes_any_option_gets_any(tmp_path: Path) -> None:
+    assert options({"driver": "easy", "drivers": {"easy": {"x": 1}}}, tmp_path) == {"x": 1}
+
+
+@pytest.mark.parametrize(
+    ("init", "said"),
+    [
+        (
+            {"driver": "pigeon", "drivers": {"pigeon": {"bird": 1}}},
+            "drivers.pigeon.bird: there is no such option (known are url, loft, birds, trained, password); "
+            "did you mean drivers.pigeon.birds?",
+        ),
+        ({"driver": "picky"}, "drivers.picky.ring is missing: give it a value"),
+        ("picky://x", "drivers.picky.url: there is no such option (known are ring)"),
+        ({"driver": "pigeon", "drivers": {"pigeon": {"birds": "many"}}}, "drivers.pigeon.birds: it should be a valid"),
+        ({"driver": "gone"}, "'gone' (pigeonry:gone) cannot be loaded"),
+        ({"driver": "pigeon", "drivers": {"pigeon": 1}}, "drivers (init()): use a mapping of drivers"),
+        ({"driver": "pigeon", "drivers": 1}, "drivers (init()): use a mapping of drivers"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_by_name(tmp_path: Path, init: dict[str, object], said: str) -> None:
+    assert said in refusal(init, tmp_path)
+
+
+def test_a_refused_value_is_not_shown_as_it_may_be_a_secret(tmp_path: Path) -> None:
+    given = {"driver": "pigeon", "drivers": {"pigeon": {"password": ["s3cret"]}}}
+    assert "s3cret" not in refusal(given, tmp_path)
+
+
+def test_a_name_that_is_nearly_right_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UnknownDriver, match="did you mean 'pigeon'"):
+        options("pigeno", tmp_path)
+
+
+def test_a_variable_of_a_driver_that_is_not_installed_is_no_setting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_settings(environ={"ASYNCTASQ_DRIVERS_RAVEN_NEST": "x"}, cwd=tmp_path)
+    assert "ASYNCTASQ_DRIVERS_RAVEN_NEST is no setting" in caplog.text
