@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 import itertools
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.unit.app.bench import Bench, virtual
@@ -13,7 +16,8 @@ from tests.virtual_time import now, run_virtually
 
 from asynctasq.app.context import CURRENT, current_task
 from asynctasq.domain.errors import AsyncTasQError, DriverUnavailable
-from asynctasq.domain.message import Message
+from asynctasq.domain.message import Claim, Message
+from asynctasq.drivers.memory_driver import MemoryDriver
 from asynctasq.testing.faults import FaultyDriver
 
 
@@ -244,6 +248,112 @@ async def test_never_more_runs_at_once_than_the_concurrency() -> None:
         await bench.dispatch(function())
     await bench.drain(concurrency=7)
     assert most == 7
+
+
+class Distant(MemoryDriver):
+    """A broker whose answer to a claim is a second on its way."""
+
+    async def claim(self, queues: Sequence[str], **asked: Any) -> Sequence[Claim]:
+        claims = await super().claim(queues, **asked)
+        await asyncio.sleep(1)
+        return claims
+
+
+@virtual
+async def test_quick_tasks_do_not_wait_for_the_broker_between_two_batches() -> None:
+    bench = Bench(memory=Distant)
+
+    async def work() -> None:
+        await asyncio.sleep(0.9)
+
+    function = bench.task(work)
+    for _ in range(100):
+        await bench.dispatch(function())
+    began = now()
+    await bench.drain(concurrency=10)
+    # Ten batches take 1.9 s each when claims and runs take turns, and 1 s when the next claim is on its way meanwhile. The
+    # first claim cannot know, and the last, empty one ends the burst.
+    assert now() - began < 13.5
+
+
+@virtual
+async def test_claims_ahead_of_the_slots_start_as_slots_become_free_and_no_more_run_at_once() -> None:
+    bench = Bench(memory=Distant)
+    running: list[int] = []
+    most: list[int] = []
+
+    async def work(n: int, seconds: float) -> None:
+        running.append(n)
+        most.append(len(running))
+        await asyncio.sleep(seconds)
+        running.remove(n)
+
+    function = bench.task(work)
+    for n in range(30):
+        await bench.dispatch(function(n, 0.5 if n < 10 else 1.4))
+    worker = await bench.drain(concurrency=10)
+    assert max(most) == 10
+    assert len(most) == 30
+    assert worker.counts == {"Ack": 30}
+
+
+@virtual
+async def test_claims_ahead_that_find_no_slot_are_given_back_and_their_attempt_with_them() -> None:
+    bench = Bench(memory=Distant)
+    attempts: list[int] = []
+
+    async def work(seconds: float) -> None:
+        attempts.append(current_task().attempt)
+        await asyncio.sleep(seconds)
+
+    function = bench.task(work)
+    for n in range(30):
+        await bench.dispatch(function(0.5 if n < 10 else 100))
+    async with bench.working(concurrency=10):
+        await asyncio.sleep(3.5)
+        assert (await bench.ready())[2] == 20, "ten run, ten were claimed while the first ten ran"
+        await asyncio.sleep(2)
+        assert await bench.ready() == (10, 0, 10)
+        await asyncio.sleep(200)
+    assert attempts == [1] * 30
+
+
+@virtual
+async def test_claims_ahead_are_given_back_at_once_when_the_worker_stops() -> None:
+    bench = Bench(memory=Distant)
+
+    async def work(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    function = bench.task(work)
+    for n in range(30):
+        await bench.dispatch(function(0.5 if n < 10 else 100))
+    async with bench.working(concurrency=10) as worker:
+        await asyncio.sleep(3.5)
+        assert (await bench.ready())[2] == 20
+        worker.stop()
+        await asyncio.sleep(0.1)
+        assert await bench.ready() == (10, 0, 10)
+
+
+@virtual
+async def test_nothing_is_claimed_ahead_where_giving_back_spends_the_attempt() -> None:
+    class Spending(Distant):
+        def __init__(self, **clocks: Any) -> None:
+            super().__init__(**clocks)
+            self.capabilities = replace(self.capabilities, refunds_release=False)
+
+    bench = Bench(memory=Spending)
+
+    async def work(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    function = bench.task(work)
+    for n in range(30):
+        await bench.dispatch(function(0.5 if n < 10 else 100))
+    async with bench.working(concurrency=10, shutdown_grace=1):
+        await asyncio.sleep(3.5)
+        assert (await bench.ready())[2] == 10
 
 
 @virtual
