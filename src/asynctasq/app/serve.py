@@ -17,7 +17,8 @@ from asynctasq.app.loop import run
 from asynctasq.app.loop_watch import LoopWatch
 from asynctasq.app.routes import Routes
 from asynctasq.app.seams import Seams
-from asynctasq.app.worker import Worker, WorkerOptions
+from asynctasq.app.worker import Worker
+from asynctasq.app.worker_options import WorkerOptions
 from asynctasq.domain.queue_name import check_queue_name
 from asynctasq.domain.task import ExecutionMode
 from asynctasq.ports.driver import QueueDriver

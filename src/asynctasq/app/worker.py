@@ -7,20 +7,22 @@ import collections
 import contextlib
 import contextvars
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from asynctasq.app import failpoints
 from asynctasq.app.codec import Codec, Header
 from asynctasq.app.context import CURRENT, CurrentTask
 from asynctasq.app.failure import describe, failure_of, report
+from asynctasq.app.intake import Intake
 from asynctasq.app.leases import LeaseKeeper
 from asynctasq.app.outage import Outage
 from asynctasq.app.routes import Route, Routes
 from asynctasq.app.seams import Seams
 from asynctasq.app.settler import Settler
-from asynctasq.domain.errors import DriverError, TaskNotFound, TaskTimeout, UndecodableTask, UnknownFrame
+from asynctasq.app.worker_options import WorkerOptions
+from asynctasq.domain.errors import TaskNotFound, TaskTimeout, UndecodableTask, UnknownFrame
 from asynctasq.domain.failure import Failure
 from asynctasq.domain.message import Claim
 from asynctasq.domain.retry import RetryPolicy
@@ -41,47 +43,8 @@ from asynctasq.ports.executor import Executor
 
 logger = logging.getLogger("asynctasq.worker")
 
-LONGEST_WAIT = 5.0
-"""Seconds that an empty claim waits at most: the bound on what a lost wake-up costs."""
-
-BURST_WAIT = 0.1
-"""Seconds that an empty claim of a burst waits while tasks run: how much later than the last of them it may end."""
-
-GATHER = 0.002
-"""Seconds to wait for more free slots when only a few are free: keeps batches large under load."""
-
-AHEAD = 1.0
-"""Seconds that claims ahead wait for a slot at most, and a quarter of the lease: then another worker may have them."""
-
-SUSPECT = 2
-"""Expiries from which a claim runs alone: its worker died holding it, twice. The third time it shall take no neighbour along."""
-
-SUSPECT_STAGGER = 0.05
-"""Seconds between the returns of suspects that were released because another one runs."""
-
 LAST_CALL = 3.0
 """Seconds that cancelled tasks, and then the last settlements, get when the grace is over."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerOptions:
-    """How a worker works.
-
-    Attributes:
-        id: fresh for every process start; never a host's name, which a successor would inherit.
-        queues: the most urgent first.
-        concurrency: how many claims may be held at once.
-        lease: seconds.
-        shutdown_grace: seconds that running tasks get when the worker is stopped.
-        burst: stop when nothing is ready, instead of waiting for work.
-    """
-
-    id: str
-    queues: Sequence[str]
-    concurrency: int = 100
-    lease: float = 30.0
-    shutdown_grace: float = 30.0
-    burst: bool = False
 
 
 class _Run:
@@ -140,16 +103,20 @@ class Worker:
         )
         self._outage = Outage(f"worker {options.id}", driver.location, seams)
         self._settler = Settler(driver, outage=self._outage, settled=self._on_settled)
+        self._intake = Intake(
+            options,
+            self,
+            driver=driver,
+            keeper=self._keeper,
+            settler=self._settler,
+            outage=self._outage,
+            seams=seams,
+        )
         self._runs: dict[str, _Run] = {}
-        self._ahead: collections.deque[Claim] = collections.deque()
-        self._eager = False
-        self._returning: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
         self._hurried = False
         self._claiming: asyncio.Task[None] | None = None
         self.stopping = False
-        self._claims = 0
-        self._first_queue = 0
         self._context = contextvars.copy_context()
         self.counts: collections.Counter[str] = collections.Counter()
 
@@ -159,7 +126,9 @@ class Worker:
         Raises:
             ConfigurationError: the broker can be reached but never be used as configured.
         """
-        self._claiming = asyncio.create_task(self._claim_until_stopped())
+        self._claiming = asyncio.create_task(self._intake.run())
+        if self.stopping:
+            self._claiming.cancel()
         await self._keeper.start()
         settling = asyncio.create_task(self._settler.run())
         try:
@@ -189,121 +158,15 @@ class Worker:
         if self._claiming is not None:
             self._claiming.cancel()
 
-    # Claim
-
-    async def _claim_until_stopped(self) -> None:
-        while not self.stopping:
-            limit = await self._room()
-            idle = not self._runs and not self._settler.backlog
-            try:
-                await self._driver.connect()
-                claims = await self._driver.claim(
-                    self._queues_in_turn(),
-                    limit=limit,
-                    lease=self.options.lease,
-                    wait=self._patience(idle=idle),
-                    worker=self.options.id,
-                )
-            except DriverError as error:
-                await self._outage.wait(error)
-                continue
-            self._outage.over()
-            if failpoints.ACTIVE and claims:
-                failpoints.hit("worker.after_claim")
-            suspects = [claim for claim in claims if claim.expiries >= SUSPECT]
-            self._take([claim for claim in claims if claim.expiries < SUSPECT] if suspects else claims, limit=limit)
-            if suspects:
-                await self._run_alone(suspects)
-            elif self.options.burst and idle and not claims:
-                return
-
-    def _patience(self, *, idle: bool) -> float:
-        """How long an empty claim waits. In a burst what runs may bring more, a retry say, and nothing else is waited for."""
-        if not self.options.burst:
-            return min(LONGEST_WAIT, self.options.lease / 2)
-        return 0 if idle else BURST_WAIT
-
-    def _take(self, claims: Sequence[Claim], *, limit: int) -> None:
-        """Start the claims, and keep for later those that have no slot.
-
-        Whether the next claim asks ahead: it does as long as tasks end sooner than the broker answers, with more to come. The
-        broker then works while the tasks run, not while the worker waits. Measured: docs/performance.md.
-        """
-        starved = not self._runs
-        for claim in claims:
-            if len(self._runs) < self.options.concurrency:
-                self._start(claim)
-            else:
-                self._keeper.keep(claim)
-                self._ahead.append(claim)
-        more = len(claims) == limit and self._driver.capabilities.refunds_release
-        self._eager = more and not self._ahead and (self._eager or starved)
-        if self._ahead:
-            if self._returning is not None:
-                self._returning.cancel()
-            patience = min(AHEAD, self.options.lease / 4)
-            self._returning = asyncio.get_running_loop().call_later(patience, self._give_back_ahead)
-
-    def _give_back_ahead(self) -> None:
-        """Others may have what was claimed ahead and found no slot."""
-        while self._ahead:
-            self.counts["Release"] += 1
-            self._settler.add(Settlement(claim=self._ahead.popleft(), verdict=Release()))
-
-    async def _room(self) -> int:
-        """How many claims to ask for; waits until it is one at least."""
-        most = self.options.concurrency
-        while (room := self._free()) < 1 or self._settler.backlog > 2 * most:
-            await self._change()
-        if room <= most // 8:
-            await self._seams.sleep(GATHER)
-            room = self._free()
-        return min(room, most)
-
-    def _free(self) -> int:
-        """How many more claims can be held: the free slots, and as many again while tasks are quick."""
-        most = self.options.concurrency
-        return (2 * most if self._eager else most) - len(self._runs) - len(self._ahead)
-
-    async def _change(self) -> None:
-        """Wait until a run has ended or was settled."""
-        self._changed.clear()
-        await self._changed.wait()
-
-    def _queues_in_turn(self) -> Sequence[str]:
-        """The queues, the most urgent first; every tenth claim starts at the next one, so that none starves."""
-        queues = self.options.queues
-        self._claims += 1
-        if self._claims % 10 or len(queues) == 1:
-            return queues
-        self._first_queue = self._first_queue % (len(queues) - 1) + 1
-        return [*queues[self._first_queue :], *queues[: self._first_queue]]
-
-    async def _run_alone(self, suspects: Sequence[Claim]) -> None:
-        """Run one claim that may be what kills workers, with nothing beside it, and give the others back for later.
-
-        What runs already gets one lease's time to end; longer would let a long task starve the suspect.
-        """
-        alone, *others = suspects
-        self._give_back_ahead()
-        for position, claim in enumerate(others, start=1):
-            self._settler.add(Settlement(claim=claim, verdict=Release(delay=position * SUSPECT_STAGGER)))
-        self._keeper.keep(alone)
-        try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.options.lease):
-                    while self._runs or self._settler.backlog:
-                        await self._change()
-        except asyncio.CancelledError:  # the worker was stopped meanwhile
-            self._settler.add(Settlement(claim=alone, verdict=Release()))
-            raise
-        self._start(alone)
-        while alone.receipt in self._runs:
-            await self._change()
-
     # Run
 
-    def _start(self, claim: Claim) -> None:
+    @property
+    def taken(self) -> Collection[str]:
+        """The receipts of the claims that have a slot."""
+        return self._runs.keys()
+
+    def start(self, claim: Claim) -> None:
+        """Give a claim a slot and start it."""
         run = self._runs[claim.receipt] = _Run(claim)
         run.task = asyncio.get_running_loop().create_task(self._process(run), context=self._context.copy())
 
@@ -332,8 +195,7 @@ class Worker:
             with contextlib.suppress(BaseException):
                 await leftover
         del self._runs[claim.receipt]
-        if self._ahead:
-            self._start(self._ahead.popleft())
+        self._intake.slot_freed()
         self._changed.set()
 
     async def _execute(
@@ -408,11 +270,21 @@ class Worker:
         run.lost = True
         run.task.cancel()
 
+    def give_back(self, claim: Claim, *, delay: float = 0.0) -> None:
+        """Release a claim that has not started."""
+        self.counts["Release"] += 1
+        self._settler.add(Settlement(claim=claim, verdict=Release(delay=delay)))
+
+    async def change(self) -> None:
+        """Return when a slot has become free or a claim was settled."""
+        self._changed.clear()
+        await self._changed.wait()
+
     # Stop
 
     async def _drain(self) -> None:
         """Give back what has not started, wait for the rest, then cancel it."""
-        self._give_back_ahead()
+        self._intake.give_back()
         if self._runs:
             logger.info("stopping: %d tasks run, waiting up to %g s", len(self._runs), self.options.shutdown_grace)
         for run in list(self._runs.values()):
@@ -431,7 +303,7 @@ class Worker:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._runs and not (unless_hurried and self._hurried):
-                    await self._change()
+                    await self.change()
 
     def name_of(self, task: asyncio.Task[object] | None) -> str:
         """Which task an asyncio task of this worker runs, for people."""
