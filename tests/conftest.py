@@ -1,11 +1,12 @@
 """The servers that the tests share, and a header that says which."""
 
-from tests.services import postgres, redis
+from tests.services import mariadb, postgres, redis
+from tests.services.mariadb import mysql_url
 from tests.services.postgres import postgres_url
 from tests.services.redis import redis_url, valkey_url
 
-__all__ = ["postgres_url", "redis_url", "valkey_url"]
+__all__ = ["mysql_url", "postgres_url", "redis_url", "valkey_url"]
 
 
 def pytest_report_header() -> str:
-    return f"services: {redis.described()}, {postgres.described()}"
+    return f"services: {redis.described()}, {postgres.described()}, {mariadb.described()}"

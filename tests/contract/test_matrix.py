@@ -50,6 +50,10 @@ REASONS: dict[str, dict[str, str]] = {
     "postgres": {
         "max_body": "The bodies of a batch are one parameter of one statement, which PostgreSQL ends at 1 GB."
     },
+    "mysql": {
+        "max_body": "A body travels in hexadecimal within one packet. This is half of MariaDB's default max_allowed_packet; "
+        "what the server has is read at connect, up to the 16,777,215 bytes of a MEDIUMBLOB."
+    },
 }
 """Why a driver declares less than the best; anything else that is weaker is a mistake."""
 

@@ -20,6 +20,7 @@ import pytest
 from tests.integration import ledger_tasks
 from tests.integration.history import Dead, Ended, Enqueued, Event, Killed, Paused, Started, check
 
+from asynctasq.adapters.drivers.mysql import MySQLDriver
 from asynctasq.adapters.drivers.postgres import PostgresDriver
 from asynctasq.app.bootstrap import App
 from asynctasq.app.settings import load_settings
@@ -68,7 +69,17 @@ def postgres_at(url: str) -> Broker:
     return Broker("postgres", lambda _: {"ASYNCTASQ_DRIVER": url, "ASYNCTASQ_POSTGRES_SCHEMA": schema})
 
 
-BROKERS = [sqlite, redis, postgres]
+def mysql(request: pytest.FixtureRequest) -> Broker:
+    return mysql_at(request.getfixturevalue("mysql_url"))
+
+
+def mysql_at(url: str) -> Broker:
+    prefix = f"fleet_{uuid4().hex[:12]}_"
+    asyncio.run(MySQLDriver(url, table_prefix=prefix).install())
+    return Broker("mysql", lambda _: {"ASYNCTASQ_DRIVER": url, "ASYNCTASQ_MYSQL_TABLE_PREFIX": prefix})
+
+
+BROKERS = [sqlite, redis, postgres, mysql]
 """How each is made for one test."""
 
 

@@ -62,6 +62,17 @@ def _postgres(settings: Settings) -> QueueDriver:
     )
 
 
+def _mysql(settings: Settings) -> QueueDriver:
+    from asynctasq.adapters.drivers.mysql import MySQLDriver
+
+    given = settings.mysql
+    return MySQLDriver(
+        _revealed(given.dsn) or "mysql://localhost:3306/asynctasq",
+        max_connections=given.max_connections,
+        table_prefix=given.table_prefix,
+    )
+
+
 def _revealed(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
@@ -71,6 +82,7 @@ BUILT_IN: dict[str, Callable[[Settings], QueueDriver]] = {
     "sqlite": _sqlite,
     "redis": _redis,
     "postgres": _postgres,
+    "mysql": _mysql,
 }
 """How each of our drivers is built from settings; its client library is imported only then."""
 

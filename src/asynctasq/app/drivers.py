@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from asynctasq.app.settings import Settings
     from asynctasq.ports.driver import QueueDriver
 
-AVAILABLE = ("memory", "sqlite", "redis", "postgres")
-PLANNED = ("mysql", "sqs")
+AVAILABLE = ("memory", "sqlite", "redis", "postgres", "mysql")
+PLANNED = ("sqs",)
 SCHEMES = {"rediss": "redis", "postgresql": "postgres"}
 """The drivers of URLs that do not begin with their names."""
 

@@ -137,9 +137,17 @@ class PostgresSettings(_Group):
 
 
 class MysqlSettings(_Group):
-    """The MySQL driver (not available yet)."""
+    """The MySQL driver.
+
+    Attributes:
+        dsn: mysql://user:password@host:port/database?ssl-mode=...; None for mysql://localhost:3306/asynctasq.
+        max_connections: how many connections a process may open; further requests wait for one.
+        table_prefix: what the names of the tables begin with.
+    """
 
     dsn: SecretStr | None = None
+    max_connections: Annotated[Whole, Field(ge=1)] = 10
+    table_prefix: Annotated[str, Field(pattern="^[A-Za-z0-9_]{0,40}$")] = "asynctasq_"
 
 
 class SqsSettings(_Group):

@@ -25,6 +25,7 @@ def migrate(app: str | None, driver: str | None, as_sql: bool) -> None:
     \b
     asynctasq migrate --driver postgres
     asynctasq migrate --driver postgres --sql | psql shop
+    asynctasq migrate --driver mysql --sql | mysql shop
     """  # noqa: D301 -- \b is click's own: what follows is not rewrapped
     from asynctasq.ports.driver import Installable
 

@@ -1,0 +1,1 @@
+DELETE {message} FROM {message} FORCE INDEX (PRIMARY) WHERE seq IN (:seqs)
