@@ -13,6 +13,9 @@ _Test = TypeVar("_Test", bound=Callable[..., Any])
 
 _GATES = "__contract_gates__"
 
+PROMISE = "__contract_promise__"
+"""An attribute of a test case that is a promise as a whole, and no subclass of `Contract`: the promise, as a sentence."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:

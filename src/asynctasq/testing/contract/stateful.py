@@ -29,6 +29,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from asynctasq.domain.message import Claim, Message
 from asynctasq.domain.verdict import ACK, Ack, DeadLetter, Release, Retry, Settlement, Verdict
 from asynctasq.ports.driver import DeadLetters, EnqueueStatus, ExtendStatus, Purgeable, QueueDriver, SettleStatus
+from asynctasq.testing.contract.base import PROMISE
 from asynctasq.testing.contract.driver.steps import Harness, message, new_queue, take
 
 _T = TypeVar("_T")
@@ -47,6 +48,7 @@ def against_the_model(broker: Broker) -> type[unittest.TestCase]:
         open_broker = staticmethod(broker)
 
     case = Machine.TestCase
+    setattr(case, PROMISE, "every step beside the model")
     case.settings = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
     return case
 
