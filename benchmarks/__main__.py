@@ -68,7 +68,7 @@ def _round(bench: measure.Bench, given: argparse.Namespace) -> tuple[dict[str, f
     if not peer.bare:
         steps.append(("latency", lambda: measure.latency(bench, given.pings, given.idle)))
     if peer.name == HERE:
-        steps.append(("import", lambda: measure.imports(bench)))
+        steps += [("import", lambda: measure.imports(bench)), ("codec", lambda: measure.codec(bench))]
     for what, step in steps:
         begin = time.monotonic()
         try:

@@ -36,6 +36,15 @@ class Bench:
 
     def client(self, url: str, *words: str, runs: Path | None = None) -> float:
         """Tasks per second of a client's command."""
+        said = self.ask(url, *words, runs=runs)
+        return said["tasks"] / said["seconds"]
+
+    def ask(self, url: str, *words: str, runs: Path | None = None) -> dict[str, float]:
+        """What a client's command answers.
+
+        Raises:
+            Unavailable: it failed.
+        """
         done = subprocess.run(
             self._command(words),
             **self._place(url, runs),
@@ -46,8 +55,8 @@ class Bench:
         )
         if done.returncode:
             raise Unavailable(f"{' '.join(words)}: {_last_words(done.stderr)}")
-        said = json.loads(done.stdout.strip().splitlines()[-1])
-        return said["tasks"] / said["seconds"]
+        said: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+        return said
 
     @contextlib.contextmanager
     def worker(self, url: str, runs: Path, kind: str) -> Iterator[Running]:
@@ -100,13 +109,13 @@ class Running:
         file = self.runs / "pings"
         return [float(line) for line in file.read_text().splitlines()] if file.exists() else []
 
-    def wait(self, done: Callable[[], bool], what: str) -> None:
-        """Until something holds.
+    def wait(self, done: Callable[[], bool], what: str, *, patience: float = PATIENCE) -> None:
+        """Until something holds, for `patience` seconds at most.
 
         Raises:
             Unavailable: the worker ended, or it never did.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while not done():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise Unavailable(f"{what}: {_last_words((self.runs / 'worker.log').read_text())}")
@@ -150,7 +159,7 @@ def drain(bench: Bench, kind: str, n: int) -> dict[str, float]:
     """
     url = bench.broker.clean()
     way = next(way for way in ("many", "gather", "single") if way in bench.peer.ways)
-    with _runs() as runs:
+    with notes() as runs:
         bench.client(url, "dispatch", way, str(n), kind, runs=runs)
         served = bench.broker.served()
         started = time.monotonic()
@@ -177,7 +186,7 @@ def drain(bench: Bench, kind: str, n: int) -> dict[str, float]:
 def latency(bench: Bench, n: int, idle: float) -> dict[str, float]:
     """From dispatch in one process to the first line in an idle worker, another process; then what that worker does when idle."""
     url = bench.broker.clean()
-    with _runs() as runs:
+    with notes() as runs:
         bench.client(url, "pings", "1", runs=runs)
         with bench.worker(url, runs, "ping") as worker:
             worker.wait(lambda: len(worker.pings()) >= 1, "first ping")
@@ -209,8 +218,14 @@ def imports(bench: Bench) -> dict[str, float]:
     return {"import asynctasq, ms": (seconds["import asynctasq"] - seconds[""]) * 1e3}
 
 
+def codec(bench: Bench) -> dict[str, float]:
+    """What it costs to make a body and to read it, and how many bytes it has."""
+    return bench.ask(bench.broker.clean(), "codec", "20000")
+
+
 @contextlib.contextmanager
-def _runs() -> Iterator[Path]:
+def notes() -> Iterator[Path]:
+    """A folder for the notes that workers make of their runs."""
     # In memory where there is such a place: a note of a run must not cost a write to the disk that a broker syncs.
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="bench-", dir=shared if shared.is_dir() else CACHE) as folder:

@@ -59,6 +59,14 @@ def noop() -> None:
     _runs.note()
 
 
+def spin() -> None:
+    """A body that takes a millisecond of a core."""
+    end = time.process_time() + 0.001
+    while time.process_time() < end:
+        pass
+    _runs.note()
+
+
 def pong(sent: float) -> None:
     """The body of every ping: how long ago it was dispatched."""
     now = time.monotonic()

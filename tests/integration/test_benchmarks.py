@@ -29,8 +29,39 @@ def test_the_embedded_part_measures_us_beside_the_bare_loop(tmp_path: Path) -> N
     run = json.loads(written.read_text())["sqlite"]
     assert run["failures"] == {}
     assert run["samples"]["bare_sqlite"][0]["drain async, tasks/s"] > 0
-    assert {"drain async, tasks/s", "drain sync, tasks/s", "latency p99, ms"} <= run["samples"]["asynctasq"][0].keys()
+    assert {"drain async, tasks/s", "drain sync, tasks/s", "latency p99, ms", "decode a small task, us"} <= run[
+        "samples"
+    ]["asynctasq"][0].keys()
     assert written.with_suffix(".svg").read_text().startswith("<svg")
+
+
+@pytest.mark.timeout(120)
+def test_the_part_about_growth_answers_for_claims_memory_and_workers() -> None:
+    sizes = [
+        "--ready",
+        "1000",
+        "--delayed",
+        "1000",
+        "--dead",
+        "1000",
+        "--claims",
+        "20",
+        "--runs",
+        "100",
+        "--busy",
+        "20",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.scale", "sqlite", *sizes],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(done.stdout)
+    assert {"full : empty", "worker RSS after 100, MB", "two : one"} <= figures.keys()
+    assert all(value > 0 for value in figures.values())
 
 
 def test_a_verdict_is_the_median_of_the_ratios_within_rounds() -> None:

@@ -45,6 +45,13 @@ def arguments(*parts):
     return SERIALIZER.dumps([*parts], id="1", queue="default")
 
 
+def test_a_task_without_arguments_takes_eleven_bytes_and_its_name():
+    name = "some_company.orders.background:send_the_invoice_of_a_month"
+    body = CODEC.encode(Task(name=name, args=(), kwargs={}, config=TaskConfig()), None, id="1", max_body=None)
+    assert len(body) - len(name) == 11
+    assert len(body) <= 120
+
+
 def test_a_task_comes_back_in_two_steps():
     sent = message(encode(task(1, (2, PurePosixPath("a")), colour=Colour.RED, more={"x"}, retry_delay=2.5)))
     header = CODEC.header(sent)
