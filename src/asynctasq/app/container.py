@@ -12,6 +12,8 @@ from dependency_injector import containers, providers
 from pydantic import SecretStr
 
 from asynctasq.adapters.executors.event_loop import EventLoopExecutor
+from asynctasq.adapters.executors.process import ProcessExecutor
+from asynctasq.adapters.executors.process_child import Endurance
 from asynctasq.adapters.executors.thread import ThreadExecutor
 from asynctasq.adapters.serializers.msgpack import MsgpackSerializer
 from asynctasq.app.codec import Codec
@@ -101,4 +103,6 @@ class Container(containers.DeclarativeContainer):
 
     event_loop_executor = providers.Factory(EventLoopExecutor)
     thread_executor = providers.Factory(ThreadExecutor)
+    endurance = providers.Factory(Endurance)
+    process_executor = providers.Factory(ProcessExecutor)
     worker = providers.Factory(Worker, codec=codec, seams=seams)

@@ -17,12 +17,14 @@ class CurrentTask:
         name: the task's name.
         attempt: 1-based.
         queue: the queue it was claimed from.
+        deadline: when its timeout is over, by `time.monotonic()`; None without a timeout.
     """
 
     id: str
     name: str
     attempt: int
     queue: str
+    deadline: float | None = None
 
 
 CURRENT: ContextVar[CurrentTask | None] = ContextVar("asynctasq_current_task", default=None)

@@ -6,6 +6,7 @@ import logging
 import traceback
 from types import TracebackType
 
+from asynctasq.domain.errors import TaskTimeout, WorkerProcessDied
 from asynctasq.domain.failure import FailedElsewhere, Failure, kinds_of
 from asynctasq.domain.message import Claim
 from asynctasq.domain.retry import RetryPolicy
@@ -37,6 +38,8 @@ def report(
     """Say what became of an attempt that raised: never its arguments, and its traceback only when debugging."""
     attempt = f"attempt {claim.attempt} of {policy.runs}"
     why = failure.steering.reason if failure.steering else ""
+    if isinstance(error, (WorkerProcessDied, TaskTimeout)):
+        why = str(error)  # ours, so that it names no argument
     level = logging.WARNING
     match verdict:
         case Ack():

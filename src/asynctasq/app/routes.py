@@ -11,7 +11,7 @@ from asynctasq.app.registry import Registry
 from asynctasq.domain.errors import TaskNotFound
 from asynctasq.domain.retry import RetryPolicy
 from asynctasq.domain.task import ExecutionMode, TaskConfig
-from asynctasq.ports.executor import Executor
+from asynctasq.ports.executor import LocalExecutor, RemoteExecutor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,8 @@ class Route:
         policy: its retry policy, by this worker's registration.
         timeout: seconds for one attempt, or None.
         mode: where it runs.
-        executor: what runs it there.
+        local: what runs it in this process; None if it runs in another.
+        remote: what has it run in another process; None if it runs in this one.
     """
 
     name: str
@@ -34,16 +35,25 @@ class Route:
     policy: RetryPolicy
     timeout: float | None
     mode: ExecutionMode
-    executor: Executor
+    local: LocalExecutor | None
+    remote: RemoteExecutor | None
 
 
 class Routes:
     """The routes of one worker: only registered tasks have one."""
 
-    def __init__(self, registry: Registry, defaults: TaskConfig, executors: Mapping[ExecutionMode, Executor]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        defaults: TaskConfig,
+        *,
+        local: Mapping[ExecutionMode, LocalExecutor],
+        remote: Mapping[ExecutionMode, RemoteExecutor],
+    ) -> None:
         self._registry = registry
         self._defaults = defaults
-        self._executors = executors
+        self._local = local
+        self._remote = remote
         self._by_name: dict[str, Route] = {}
 
     def find(self, name: str) -> Route:
@@ -69,5 +79,6 @@ class Routes:
             policy=config.retry,
             timeout=config.timeout,
             mode=config.mode,
-            executor=self._executors[config.mode],
+            local=self._local.get(config.mode),
+            remote=self._remote.get(config.mode),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import faulthandler
+import functools
 import logging
 import os
 import signal
@@ -13,8 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asynctasq.app.bootstrap import App
+from asynctasq.app.child import prepare
 from asynctasq.app.loop import run
 from asynctasq.app.loop_watch import LoopWatch
+from asynctasq.app.origin import Origin
 from asynctasq.app.routes import Routes
 from asynctasq.app.seams import Seams
 from asynctasq.app.worker import Worker
@@ -38,6 +41,10 @@ class Serving:
         queues: the most urgent first; None for the default queue and those of the driver's registered tasks.
         concurrency: how many claims may be held at once.
         threads: how many of them may run in threads.
+        children: how many of them may run in child processes.
+        max_tasks_per_child: attempts after which a child process is replaced.
+        max_memory_per_child: megabytes beyond which it is.
+        origin: what the worker's children import; None for the modules that made the tasks.
         lease: seconds.
         shutdown_grace: seconds that running tasks get when the worker is stopped.
         burst: stop when nothing is ready.
@@ -47,6 +54,10 @@ class Serving:
     queues: Sequence[str] | None = None
     concurrency: int | None = None
     threads: int | None = None
+    children: int | None = None
+    max_tasks_per_child: int | None = None
+    max_memory_per_child: int | None = None
+    origin: Origin | None = None
     lease: float | None = None
     shutdown_grace: float | None = None
     burst: bool = False
@@ -61,10 +72,16 @@ def build_worker(app: App, serving: Serving, *, keeper_in_thread: bool = True) -
     container, given = app.container, app.settings.worker
     description = app.drivers.get(serving.driver)
     seams: Seams = container.seams()
-    executors = {
-        ExecutionMode.ASYNC: container.event_loop_executor(),
-        ExecutionMode.SYNC: container.thread_executor(serving.threads or given.threads),
-    }
+    event_loop = container.event_loop_executor()
+    threads = container.thread_executor(serving.threads or given.threads)
+    children = container.process_executor(
+        functools.partial(prepare, serving.origin or Origin.of(app.registry)),
+        serving.children or given.children or _cores(),
+        endurance=container.endurance(
+            tasks=serving.max_tasks_per_child or given.max_tasks_per_child,
+            memory=serving.max_memory_per_child or given.max_memory_per_child,
+        ),
+    )
     options = WorkerOptions(
         id=f"{os.getpid()}-{seams.new_id()[-12:]}",
         queues=_queues(app, description, serving.queues or given.queues),
@@ -77,8 +94,13 @@ def build_worker(app: App, serving: Serving, *, keeper_in_thread: bool = True) -
         options,
         driver=description.sibling(),
         keeper_driver=description.sibling(),
-        routes=Routes(app.registry, app.defaults, executors),
-        executors=executors,
+        routes=Routes(
+            app.registry,
+            app.defaults,
+            local={ExecutionMode.ASYNC: event_loop, ExecutionMode.SYNC: threads},
+            remote={ExecutionMode.ASYNC_PROCESS: children, ExecutionMode.SYNC_PROCESS: children},
+        ),
+        executors=[event_loop, threads, children],
         keeper_in_thread=keeper_in_thread,
     )
     return worker
@@ -146,6 +168,11 @@ def _told(counts: collections.Counter[str]) -> str:
         "Lost": "lost their lease",
     }
     return ", ".join(f"{counts[kind]} {word}" for kind, word in words.items() if counts[kind]) or "nothing was done"
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _queues(app: App, description: QueueDriver, asked: Sequence[str] | None) -> Sequence[str]:

@@ -180,6 +180,9 @@ class WorkerSettings(_Group):
         queues: the queues it serves, the most urgent first; None for `default` and those of its registered tasks.
         concurrency: tasks that run at the same time in one process, of all kinds.
         threads: how many of them may be plain functions.
+        children: how many of them may run in child processes; None for as many as there are cores.
+        max_tasks_per_child: attempts after which a child process is replaced by a fresh one; None for never.
+        max_memory_per_child: megabytes beyond which it is, between two attempts; None for never.
         processes: worker processes.
         lease: seconds that a claimed task stays hidden from other workers; a living worker renews it. At most twelve hours,
             which is what every broker can do.
@@ -189,6 +192,9 @@ class WorkerSettings(_Group):
     queues: QueueNames | None = None
     concurrency: Annotated[Whole, Field(ge=1)] = 100
     threads: Annotated[Whole, Field(ge=1)] = 32
+    children: Annotated[Whole, Field(ge=1)] | None = None
+    max_tasks_per_child: Annotated[Whole, Field(ge=1)] | None = None
+    max_memory_per_child: Annotated[Whole, Field(ge=1)] | None = None
     processes: Annotated[Whole, Field(ge=1)] = 1
     lease: Annotated[float, BeforeValidator(_no_bool), Field(ge=1, le=43_200)] = 30.0
     shutdown_grace: Seconds = 30.0

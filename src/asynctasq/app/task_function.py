@@ -224,6 +224,10 @@ def _policy(given: Mapping[str, Any], defaults: RetryPolicy) -> RetryPolicy:
     )
 
 
+_SCRIPTS = {"__main__", "__mp_main__"}
+"""What the script that was started is called: in its own process, and in those that multiprocessing has started from it."""
+
+
 def task_name(fn: Callable[..., object]) -> str:
     """The name under which every process knows `fn`: `module:qualname`.
 
@@ -237,7 +241,7 @@ def task_name(fn: Callable[..., object]) -> str:
     module = getattr(fn, "__module__", None)
     if not isinstance(qualname, str) or not isinstance(module, str) or "<lambda>" in qualname:
         raise ConfigurationError(f"{fn!r} has no name that a worker could find: give it one with @task(name='...')")
-    if module == "__main__":
+    if module in _SCRIPTS:
         module = _script_module(fn)
     return f"{module}:{qualname}"
 

@@ -71,7 +71,7 @@ def task(
 ) -> Any:
     """Make a task of a function, with or without parentheses.
 
-    `async def` runs on the worker's event loop, `def` in one of its threads.
+    `async def` runs on the worker's event loop, `def` in one of its threads; with `process=True` each in a child process.
 
     Args:
         fn: the function, where the decorator is used without parentheses.
@@ -86,17 +86,15 @@ def task(
         no_retry_on: a type of error, or a tuple of them, not to retry on. Where both match, the more special type counts.
         timeout: seconds that one attempt may take; by default None, no limit.
         driver: a driver's name or instance; by default the app's.
-        process: run it in a child process, for CPU-bound work. Not available yet.
+        process: run it in a child process: for CPU-bound work, and for what must be stopped for certain when its time is over.
 
     Raises:
         ConfigurationError: an option that cannot work, with what to write instead.
         InvalidName: the queue's name is outside the grammar.
     """
     check_driver(driver)
-    if process:
-        raise ConfigurationError(
-            "process=True is not available yet: leave it out to run `async def` on the loop and `def` in a thread"
-        )
+    if not isinstance(cast("object", process), bool):
+        raise ConfigurationError(f"process={process!r}: use True or False")
     given: dict[str, object] = {
         "queue": queue,
         "max_attempts": max_attempts,

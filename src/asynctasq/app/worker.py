@@ -7,7 +7,7 @@ import collections
 import contextlib
 import contextvars
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,6 +43,9 @@ from asynctasq.ports.executor import Executor
 
 logger = logging.getLogger("asynctasq.worker")
 
+NOT_BEGUN = (TaskNotFound, UnknownFrame, UndecodableTask)
+"""What another process may answer instead of running the function, and what then happens as if it were found out here."""
+
 LAST_CALL = 3.0
 """Seconds that cancelled tasks, and then the last settlements, get when the grace is over."""
 
@@ -61,11 +64,19 @@ class _Run:
         self.lost = False
         self.concluded = False
 
-    def noting_start(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, noting that a thread has begun it."""
+    def start(self) -> None:
+        """Note that the function begins: what has not begun may be given back."""
+        self.started = True
+
+    def noting_start(
+        self, function: Callable[..., Any], current: CurrentTask, timeout: float | None, clock: Callable[[], float]
+    ) -> Callable[..., Any]:
+        """`function`, noting that a thread has begun it, and when its time is over: it may have waited for the thread."""
 
         def begin(*args: object, **kwargs: object) -> object:
             self.started = True
+            if timeout is not None:
+                CURRENT.set(replace(current, deadline=clock() + timeout))
             return function(*args, **kwargs)
 
         return begin
@@ -87,7 +98,7 @@ class Worker:
         driver: QueueDriver,
         keeper_driver: QueueDriver,
         routes: Routes,
-        executors: Mapping[ExecutionMode, Executor],
+        executors: Sequence[Executor],
         codec: Codec,
         seams: Seams,
         keeper_in_thread: bool = True,
@@ -146,7 +157,7 @@ class Worker:
                 logger.error("%d settlements could not be delivered; those tasks will run again", self._settler.backlog)
             settling.cancel()
             await self._keeper.stop()
-            for executor in self._executors.values():
+            for executor in self._executors:
                 await executor.close()
             await self._driver.close()
 
@@ -203,21 +214,34 @@ class Worker:
     ) -> tuple[Verdict | None, Any]:
         """Run the function; the verdict, and what is still running if a timeout could not stop it."""
         claim, message = run.claim, run.claim.message
-        args, kwargs = self._codec.arguments(header, message, route.parameters)
-        CURRENT.set(CurrentTask(id=message.id, name=route.name, attempt=claim.attempt, queue=message.queue))
+        local, timeout, clock = route.local, route.timeout, self._seams.monotonic
+        if local is not None:
+            args, kwargs = self._codec.arguments(header, message, route.parameters)
+        else:
+            args, kwargs = [], {}  # they are decoded where they are used
+        deadline = None if timeout is None else clock() + timeout
+        current = CurrentTask(
+            id=message.id, name=route.name, attempt=claim.attempt, queue=message.queue, deadline=deadline
+        )
+        CURRENT.set(current)
         function, until = route.function, None
         if route.mode is ExecutionMode.SYNC:
-            function = run.noting_start(function)
-        else:
+            function = run.noting_start(function, current, timeout, clock)
+        elif route.mode is ExecutionMode.ASYNC:
             run.started = True
-            if route.timeout is not None:
-                until = self._seams.monotonic() + route.timeout + LAST_CALL
+            if deadline is not None:
+                until = deadline + LAST_CALL
         self._keeper.keep(claim, until=until)
         if failpoints.ACTIVE:
             failpoints.hit("worker.before_run")
         try:
-            await route.executor.run(function, args, kwargs, timeout=route.timeout)
+            if local is not None:
+                await local.run(function, args, kwargs, timeout=timeout)
+            elif route.remote is not None:
+                await route.remote.run(message, attempt=claim.attempt, timeout=timeout, started=run.start)
         except BaseException as error:
+            if local is None and isinstance(error, NOT_BEGUN):
+                raise
             return self._after_error(run, policy, error)
         finally:
             if failpoints.ACTIVE:

@@ -160,7 +160,7 @@ def test_a_bad_queue_name_is_refused_at_decoration_and_in_the_chain() -> None:
         ({"max_attempts": -1}, "max_attempts=-1"),
         ({"retry_delay": -5}, "retry_delay=-5"),
         ({"timeout": 0}, "timeout=0"),
-        ({"process": True}, "not available yet"),
+        ({"process": "yes"}, "process='yes'"),
         ({"name": ""}, "name=''"),
     ],
 )

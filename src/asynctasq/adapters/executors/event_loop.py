@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from asynctasq.domain.errors import TaskTimeout
-from asynctasq.ports.executor import Executor
+from asynctasq.ports.executor import LocalExecutor
 
 
-class EventLoopExecutor(Executor):
+class EventLoopExecutor(LocalExecutor):
     """Awaits the function where the caller stands.
 
     Without a timeout there is nothing in between, not even an asyncio task: what the function does to its context, and the

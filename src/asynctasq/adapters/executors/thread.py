@@ -17,12 +17,12 @@ from queue import SimpleQueue
 from typing import Any
 
 from asynctasq.domain.errors import ConfigurationError, TaskTimeout
-from asynctasq.ports.executor import Executor
+from asynctasq.ports.executor import LocalExecutor
 
 _Outcome = tuple[object, BaseException | None]
 
 
-class ThreadExecutor(Executor):
+class ThreadExecutor(LocalExecutor):
     """Daemon threads, started as they are needed, that take functions from one queue.
 
     A function past its timeout cannot be stopped: its attempt has failed, its late result is ignored, and its thread stays

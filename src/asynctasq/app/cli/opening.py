@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-
-from asynctasq.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from asynctasq.app.bootstrap import App
@@ -32,21 +28,9 @@ def open_app(named: str | None, settings: Settings) -> App:
     Raises:
         ConfigurationError: it cannot be imported, or `module:attribute` is no app.
     """
-    from asynctasq.app.bootstrap import App, current
-    from asynctasq.app.imports import load_app, put_on_path
+    from asynctasq.app.origin import Origin
 
-    put_on_path(Path.cwd())
-    spec = named or settings.app
-    app = load_app(spec) if spec else None
-    for module in settings.imports:
-        load_app(module)
-    if app is None or isinstance(app, ModuleType):
-        return current()
-    if isinstance(app, App):
-        return app
-    raise ConfigurationError(
-        f"{spec!r} is a {type(app).__name__}: name a module, or an app as asynctasq.init() returns it"
-    )
+    return Origin(spec=named or settings.app, modules=settings.imports).open()
 
 
 def open_quietly(named: str | None) -> App:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-from asynctasq.app.cli.opening import open_app
 from asynctasq.app.lifeline import watch
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 )
 @click.option("--concurrency", metavar="N", type=int, help="Tasks that run at the same time.  [default: 100]")
 @click.option("--threads", metavar="N", type=int, help="How many of them may be plain functions.  [default: 32]")
+@click.option(
+    "--children", metavar="N", type=int, help="How many of them may have process=True.  [default: one per core]"
+)
+@click.option("--max-tasks-per-child", metavar="N", type=int, help="Replace a child process after N tasks.")
+@click.option("--max-memory-per-child", metavar="MB", type=int, help="Replace a child process that has grown beyond.")
 @click.option("--driver", metavar="NAME|URL|MODULE:ATTR", help="The driver, if not the app's own.")
 @click.option("--processes", metavar="N", type=int, help="Worker processes, started again when they die.  [default: 1]")
 @click.option("--burst", is_flag=True, help="Run what is ready, then exit.")
@@ -48,6 +53,9 @@ def worker(
     queues: str | None,
     concurrency: int | None,
     threads: int | None,
+    children: int | None,
+    max_tasks_per_child: int | None,
+    max_memory_per_child: int | None,
     driver: str | None,
     processes: int | None,
     burst: bool,
@@ -92,6 +100,9 @@ def worker(
             "queues": queues,
             "concurrency": concurrency,
             "threads": threads,
+            "children": children,
+            "max_tasks_per_child": max_tasks_per_child,
+            "max_memory_per_child": max_memory_per_child,
             "processes": processes,
             "lease": lease,
             "shutdown_grace": shutdown_grace,
@@ -102,12 +113,17 @@ def worker(
     logs.configure(settings.log.level, settings.log.format)
     if lifeline is not None:
         watch(lifeline, grace=settings.worker.shutdown_grace)
+    found: tuple[Path, ...] = ()
     if not (app or settings.app or settings.imports):
         from asynctasq.app.discovery import discover
 
-        discover(Path.cwd())
-    opened = open_app(app, settings)  # whose own init() may have said more; the command line still wins
-    logs.configure(log_level or opened.settings.log.level, log_format or opened.settings.log.format)
+        found = discover(Path.cwd()).files
+    from asynctasq.app.origin import Origin
+
+    origin = Origin(spec=app or settings.app, modules=settings.imports, files=tuple(map(str, found)))
+    opened = origin.open()  # whose own init() may have said more; the command line still wins
+    shown = log_level or opened.settings.log.level, log_format or opened.settings.log.format
+    logs.configure(*shown)
     count = processes or opened.settings.worker.processes
     if count > 1:
         ctx.exit(_supervise(ctx, count, burst=burst))
@@ -118,6 +134,10 @@ def worker(
         queues=settings.worker.queues if queues else None,
         concurrency=concurrency,
         threads=threads,
+        children=children,
+        max_tasks_per_child=max_tasks_per_child,
+        max_memory_per_child=max_memory_per_child,
+        origin=replace(origin, log=shown),
         lease=lease,
         shutdown_grace=shutdown_grace,
         burst=burst,

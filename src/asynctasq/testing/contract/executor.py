@@ -10,7 +10,8 @@
             yield executor
             await executor.close()
 
-The functions that are run live in this module and talk through files, so that they can run in another process as well.
+A suite of a remote executor sets `local = False` and overrides `message`; what runs there must know the functions of
+`asynctasq.testing.contract.functions`.
 """
 
 # ruff: noqa: D102  the name of a promise says what it means
@@ -18,19 +19,22 @@ The functions that are run live in this module and talk through files, so that t
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import functools
+import json
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 
-from asynctasq.domain.errors import TaskTimeout
-from asynctasq.ports.executor import Executor
+from asynctasq.domain.errors import TaskNotFound, TaskTimeout, UndecodableTask, WorkerProcessDied
+from asynctasq.domain.failure import FailedElsewhere, kinds_of
+from asynctasq.domain.message import Message
+from asynctasq.domain.steering import Course
+from asynctasq.ports.executor import Executor, LocalExecutor, RemoteExecutor
+from asynctasq.testing.contract import functions
 from asynctasq.testing.contract.base import Contract, refuses, requires
 
 PATIENCE = 10.0
@@ -42,8 +46,6 @@ TIMEOUT = 0.2
 QUIET = 0.1
 """Seconds in which what must not happen would be seen to happen."""
 
-_VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("asynctasq_contract_variable", default="unset")
-
 
 class ExecutorContract(Contract):
     """Subclass it, say what the executor is like, and give the fixture `executor`.
@@ -51,76 +53,190 @@ class ExecutorContract(Contract):
     Attributes:
         coroutines: whether it runs coroutine functions rather than plain ones.
         slots: how many functions the fixture's executor runs at the same time, at least 2; None for any number.
+        local: whether it is a `LocalExecutor`, and else a `RemoteExecutor`.
     """
 
     subject = "executor"
     coroutines: ClassVar[bool]
     slots: ClassVar[int | None] = None
+    local: ClassVar[bool] = True
 
     def declares(self, subject: Any, capability: str | type) -> bool:
-        """Whether a capability is declared; the number of slots is declared by the suite's subclass."""
-        return self.slots is not None if capability == "slots" else super().declares(subject, capability)
+        """Whether a capability is declared; the number of slots, and the place, are declared by the suite's subclass."""
+        if capability == "slots":
+            return self.slots is not None
+        return self.local if capability == "local" else super().declares(subject, capability)
+
+    def message(self, function: Callable[..., Any], args: Sequence[object], kwargs: Mapping[str, object]) -> Message:
+        """The call of a function as the processes of a remote executor are told of it. Overridden in its suite.
+
+        Args:
+            function: one that they know; any other is to be encoded as one that they do not.
+            args: strings, numbers, None.
+            kwargs: likewise.
+        """
+        raise NotImplementedError("a suite of a remote executor says here how a call is encoded")
 
     # What comes back
 
-    async def test_run_returns_what_the_function_returned(self, executor: Executor) -> None:
-        assert await executor.run(self._place(_echo), ("a",), {}, timeout=None) == (("a",), {})
+    @requires("local")
+    async def test_run_returns_what_the_function_returned(self, executor: LocalExecutor) -> None:
+        assert await self._run(executor, functions.echo, "a", b="c") == (("a",), {"b": "c"})
 
-    async def test_arguments_arrive_by_position_and_by_name(self, executor: Executor) -> None:
-        given = (1, "two"), {"function": 3, "timeout": 4}
-        assert await executor.run(self._place(_echo), *given, timeout=None) == given
+    @refuses("local")
+    async def test_what_the_function_returned_need_not_be_serializable(self, executor: RemoteExecutor) -> None:
+        await self._run(executor, functions.return_a_function)
+        await self._run(executor, functions.echo)
 
-    async def test_a_function_that_ends_within_its_timeout_returns_its_result(self, executor: Executor) -> None:
-        assert await executor.run(self._place(_echo), ("a",), {}, timeout=PATIENCE) == (("a",), {})
+    async def test_arguments_arrive_by_position_and_by_name(self, executor: Executor, tmp_path: Path) -> None:
+        file = tmp_path / "arguments"
+        await self._run(executor, functions.note, str(file), "two", function=3, executor=4)
+        assert json.loads(file.read_text()) == [["two"], {"function": 3, "executor": 4}]
 
+    async def test_a_function_that_ends_within_its_timeout_has_run(self, executor: Executor, tmp_path: Path) -> None:
+        await self._run(executor, functions.note, str(tmp_path / "note"), timeout=PATIENCE)
+        assert (tmp_path / "note").exists()
+
+    @requires("local")
     @pytest.mark.parametrize("timeout", [None, PATIENCE])
-    async def test_what_the_function_raised_is_raised(self, executor: Executor, timeout: float | None) -> None:
+    async def test_what_the_function_raised_is_raised(self, executor: LocalExecutor, timeout: float | None) -> None:
         with pytest.raises(LookupError, match="no such thing") as raised:
-            await executor.run(self._place(_fail), (LookupError, "no such thing"), {}, timeout=timeout)
+            await self._run(executor, functions.fail, "LookupError", "no such thing", timeout=timeout)
         assert type(raised.value) is LookupError
-        assert "in _fail" in "".join(traceback.format_exception(raised.value)), "the traceback lost the task's own line"
+        assert "in fail" in "".join(traceback.format_exception(raised.value)), "the traceback lost the task's own line"
+
+    @refuses("local")
+    @pytest.mark.parametrize("timeout", [None, PATIENCE])
+    async def test_what_the_function_raised_is_told_by_its_kinds_and_its_traceback(
+        self, executor: RemoteExecutor, timeout: float | None
+    ) -> None:
+        with pytest.raises(FailedElsewhere) as raised:
+            await self._run(executor, functions.fail, "UnicodeError", "no such thing", timeout=timeout)
+        failure = raised.value.failure
+        assert failure.kinds == kinds_of(UnicodeError)
+        assert "in fail" in failure.text, "the traceback lost the task's own line"
+        assert failure.text.startswith("Traceback")
+        assert "UnicodeError: no such thing" in failure.text
+        assert failure.steering is None
+
+    @refuses("local")
+    async def test_what_the_function_asked_for_by_what_it_raised_is_told(self, executor: RemoteExecutor) -> None:
+        with pytest.raises(FailedElsewhere) as raised:
+            await self._run(executor, functions.retry_later, 7.5, "busy")
+        steering = raised.value.failure.steering
+        assert steering is not None
+        assert (steering.course, steering.delay, steering.reason) == (Course.RETRY_LATER, 7.5, "busy")
 
     @pytest.mark.parametrize("timeout", [None, PATIENCE])
     @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
     async def test_what_would_end_a_process_or_a_loop_is_raised_like_any_error(
         self, executor: Executor, kind: type[BaseException], timeout: float | None
     ) -> None:
-        with pytest.raises(kind) as raised:
-            await executor.run(self._place(_fail), (kind, "by the task itself"), {}, timeout=timeout)
-        assert type(raised.value) is kind
-        assert raised.value.args == ("by the task itself",)
-        assert await executor.run(self._place(_echo), ("a",), {}, timeout=None) == (("a",), {})
+        with pytest.raises(kind if self.local else FailedElsewhere) as raised:
+            await self._run(executor, functions.fail, kind.__name__, "by the task itself", timeout=timeout)
+        error: BaseException = raised.value
+        if isinstance(error, FailedElsewhere):
+            assert error.failure.kinds == kinds_of(kind)
+            assert "by the task itself" in error.failure.text
+        else:
+            assert type(error) is kind
+            assert error.args == ("by the task itself",)
+        await self._run(executor, functions.echo)
 
     @pytest.mark.parametrize("timeout", [None, PATIENCE])
-    async def test_a_stop_iteration_is_the_cause_of_a_runtime_error(
-        self, executor: Executor, timeout: float | None
-    ) -> None:
-        # No coroutine can raise StopIteration: the language turns it into this. What must not happen is that it is lost.
-        with pytest.raises(RuntimeError) as raised:
-            await executor.run(self._place(_fail), (StopIteration, "at once"), {}, timeout=timeout)
-        assert isinstance(raised.value.__cause__, StopIteration)
+    async def test_a_stop_iteration_is_not_lost(self, executor: Executor, timeout: float | None) -> None:
+        # No coroutine can raise StopIteration: the language makes it the cause of a RuntimeError.
+        with pytest.raises(RuntimeError if self.local else FailedElsewhere) as raised:
+            await self._run(executor, functions.fail, "StopIteration", "at once", timeout=timeout)
+        error: BaseException = raised.value
+        if isinstance(error, FailedElsewhere):
+            assert "StopIteration: at once" in error.failure.text
+        else:
+            assert isinstance(error.__cause__, StopIteration)
 
-    async def test_a_timeout_of_the_functions_own_is_not_ours(self, executor: Executor) -> None:
+    @requires("local")
+    async def test_a_timeout_of_the_functions_own_is_not_ours(self, executor: LocalExecutor) -> None:
         with pytest.raises(TimeoutError) as raised:
-            await executor.run(self._place(_fail), (TimeoutError, "of a socket"), {}, timeout=PATIENCE)
+            await self._run(executor, functions.fail, "TimeoutError", "of a socket", timeout=PATIENCE)
         assert type(raised.value) is TimeoutError
+
+    # What never begins
+
+    @refuses("local")
+    async def test_a_function_that_is_not_known_there_is_not_found(self, executor: RemoteExecutor) -> None:
+        with pytest.raises(TaskNotFound):
+            await executor.run(self.message(_seen, (), {}), attempt=1, timeout=None)
+
+    @refuses("local")
+    async def test_what_cannot_be_read_there_is_undecodable(self, executor: RemoteExecutor) -> None:
+        message = self.message(self._place(functions.echo), (), {})
+        for body in (b"", message.body[:-1], b"\xff" * 20):
+            with pytest.raises(UndecodableTask):
+                await executor.run(Message(id="1", queue="q", body=body), attempt=1, timeout=None)
 
     # What the function sees
 
+    @requires("local")
     @pytest.mark.parametrize("timeout", [None, PATIENCE])
-    async def test_the_function_sees_the_callers_context(self, executor: Executor, timeout: float | None) -> None:
-        _VARIABLE.set("the caller's")
-        assert await executor.run(self._place(_variable), (), {}, timeout=timeout) == "the caller's"
+    async def test_the_function_sees_the_callers_context(self, executor: LocalExecutor, timeout: float | None) -> None:
+        functions.VARIABLE.set("the caller's")
+        assert await self._run(executor, functions.variable, timeout=timeout) == "the caller's"
 
     @pytest.mark.parametrize("timeout", [None, PATIENCE])
     async def test_what_a_function_sets_in_its_context_is_gone_in_another_callers(
-        self, executor: Executor, timeout: float | None
+        self, executor: Executor, tmp_path: Path, timeout: float | None
     ) -> None:
-        # As often as there are slots and once more, so that at least one of them is used again.
-        for _ in range((self.slots or 1) + 1):
+        # As often as there are slots and twice more, so that at least one of them is used again; a spare may stand by.
+        for number in range((self.slots or 1) + 2):
+            file = tmp_path / str(number)
             async with asyncio.TaskGroup() as callers:
-                seen = callers.create_task(executor.run(self._place(_set_variable), ("a task's",), {}, timeout=timeout))
-            assert seen.result() == "unset"
+                callers.create_task(self._run(executor, functions.set_variable, str(file), timeout=timeout))
+            assert file.read_text() == "unset"
+
+    @refuses("local")
+    async def test_nothing_of_the_callers_context_comes_along(self, executor: RemoteExecutor, tmp_path: Path) -> None:
+        functions.VARIABLE.set("the caller's")
+        await self._run(executor, functions.set_variable, str(tmp_path / "seen"))
+        assert (tmp_path / "seen").read_text() == "unset"
+
+    # Death
+
+    @refuses("local")
+    @pytest.mark.parametrize(
+        ("function", "told"),
+        [
+            (functions.kill_itself, "SIGKILL"),
+            (functions.segfault, "SIGSEGV"),
+            (functions.exit_at_once, "exit status 3"),
+        ],
+    )
+    async def test_a_death_fails_the_attempt_it_interrupts_and_no_other(
+        self, executor: RemoteExecutor, tmp_path: Path, function: Callable[..., Any], told: str
+    ) -> None:
+        async with asyncio.TaskGroup() as callers:
+            neighbour = callers.create_task(self._hold(executor, tmp_path / "neighbour"))
+            await _seen(tmp_path / "neighbour.started")
+            with pytest.raises(WorkerProcessDied, match=told):
+                await self._run(executor, function, timeout=PATIENCE)
+            await self._run(executor, functions.echo)
+            assert not neighbour.done()
+            (tmp_path / "neighbour.go").touch()
+        assert (tmp_path / "neighbour.ended").exists()
+
+    @refuses("local")
+    async def test_started_is_called_when_the_attempt_is_handed_over_and_not_before(
+        self, executor: RemoteExecutor, tmp_path: Path
+    ) -> None:
+        started = asyncio.Event()
+        async with asyncio.TaskGroup() as callers:
+            await self._occupy(executor, tmp_path, callers)
+            message = self.message(self._place(functions.echo), (), {})
+            waiting = callers.create_task(executor.run(message, attempt=1, timeout=None, started=started.set))
+            await asyncio.sleep(QUIET)
+            assert not started.is_set()
+            self._vacate(tmp_path)
+            await waiting
+        assert started.is_set()
 
     # Time
 
@@ -153,11 +269,11 @@ class ExecutorContract(Contract):
 
     async def test_a_timeout_leaves_the_others_alone(self, executor: Executor, tmp_path: Path) -> None:
         async with asyncio.TaskGroup() as callers:
-            neighbour = callers.create_task(self._hold(executor, tmp_path / "neighbour"))
+            callers.create_task(self._hold(executor, tmp_path / "neighbour"))
             with pytest.raises(TaskTimeout):
                 await self._hold(executor, tmp_path / "late", timeout=TIMEOUT)
             (tmp_path / "neighbour.go").touch()
-        assert neighbour.result() == "neighbour"
+        assert (tmp_path / "neighbour.ended").exists()
         (tmp_path / "late.go").touch()
 
     @requires("stops")
@@ -186,7 +302,7 @@ class ExecutorContract(Contract):
     @refuses("stops")
     async def test_how_work_past_its_timeout_ends_is_ignored(self, executor: Executor, tmp_path: Path) -> None:
         with pytest.raises(TaskTimeout) as raised:
-            await self._hold(executor, tmp_path / "late", timeout=TIMEOUT, error=SystemExit)
+            await self._hold(executor, tmp_path / "late", timeout=TIMEOUT, error="SystemExit")
         assert raised.value.still_running is not None
         (tmp_path / "late.go").touch()
         await asyncio.wait_for(asyncio.ensure_future(raised.value.still_running), PATIENCE)
@@ -196,14 +312,15 @@ class ExecutorContract(Contract):
         async with asyncio.TaskGroup() as callers:
             await self._occupy(executor, tmp_path, callers)
             waiting = callers.create_task(self._hold(executor, tmp_path / "waiting", timeout=PATIENCE / 2))
-            short = callers.create_task(executor.run(self._place(_echo), ("a",), {}, timeout=TIMEOUT))
+            short = callers.create_task(self._run(executor, functions.echo, timeout=PATIENCE / 2))
             await asyncio.sleep(2 * TIMEOUT)
             assert not short.done()
             assert not (tmp_path / "waiting.started").exists()
             (tmp_path / "waiting.go").touch()
             self._vacate(tmp_path)
-        assert waiting.result() == "waiting"
-        assert short.result() == (("a",), {})
+            await waiting
+            await short
+        assert (tmp_path / "waiting.ended").exists()
 
     # Cancellation
 
@@ -260,7 +377,8 @@ class ExecutorContract(Contract):
             (tmp_path / "cancelled.go").touch()
             (tmp_path / "after.go").touch()
             self._vacate(tmp_path)
-        assert after.result() == "after"
+            await after
+        assert (tmp_path / "after.ended").exists()
         await asyncio.sleep(QUIET)
         assert not (tmp_path / "cancelled.started").exists()
 
@@ -279,29 +397,41 @@ class ExecutorContract(Contract):
         caller.cancel()
         await asyncio.wait((caller,), timeout=PATIENCE)
 
-    async def test_an_executor_can_be_used_from_another_loop_after_the_first(self, executor: Executor) -> None:
-        async def once() -> object:
-            return await executor.run(self._place(_echo), ("a",), {}, timeout=PATIENCE)
-
-        for _ in range(2):
-            assert await asyncio.to_thread(asyncio.run, once()) == (("a",), {})
+    async def test_an_executor_can_be_used_from_another_loop_after_the_first(
+        self, executor: Executor, tmp_path: Path
+    ) -> None:
+        for name in ("first", "second"):
+            await asyncio.to_thread(
+                asyncio.run, self._run(executor, functions.note, str(tmp_path / name), timeout=PATIENCE)
+            )
+            assert (tmp_path / name).exists()
 
     # How the tests above run things
 
     def _place(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return functools.partial(_as_coroutine, function) if self.coroutines else function
+        return functions.COROUTINES[function] if self.coroutines else function
 
-    async def _hold(
+    async def _run(
         self,
         executor: Executor,
-        marks: Path,
-        *,
+        function: Callable[..., Any],
+        /,
+        *args: object,
         timeout: float | None = None,
-        error: type[BaseException] | None = None,
+        **kwargs: object,
+    ) -> object:
+        if self.local:
+            local = cast("LocalExecutor", executor)
+            return await local.run(self._place(function), args, kwargs, timeout=timeout)
+        remote = cast("RemoteExecutor", executor)
+        await remote.run(self.message(self._place(function), args, kwargs), attempt=1, timeout=timeout)
+        return None
+
+    async def _hold(
+        self, executor: Executor, marks: Path, *, timeout: float | None = None, error: str | None = None
     ) -> object:
         """Run a function that shows that it has started, waits until it may go on, and shows that it has ended."""
-        hold = _hold_coroutine if self.coroutines else _hold
-        return await executor.run(hold, (str(marks),), {"error": error}, timeout=timeout)
+        return await self._run(executor, functions.hold, str(marks), error, timeout=timeout)
 
     async def _occupy(self, executor: Executor, room: Path, callers: asyncio.TaskGroup) -> None:
         assert self.slots is not None
@@ -318,64 +448,4 @@ class ExecutorContract(Contract):
 
 async def _seen(*marks: Path) -> None:
     async with asyncio.timeout(PATIENCE):
-        await _until(lambda: all(mark.exists() for mark in marks))
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    # Files have no event that holds in every place a function may run in, so they are looked for.
-    while True:
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-
-
-def _echo(*args: object, **kwargs: object) -> object:
-    return args, kwargs
-
-
-def _fail(kind: type[BaseException], message: str) -> None:
-    raise kind(message)
-
-
-def _variable() -> str:
-    return _VARIABLE.get()
-
-
-def _set_variable(value: str) -> str:
-    before = _VARIABLE.get()
-    _VARIABLE.set(value)
-    return before
-
-
-def _hold(marks: str, *, error: type[BaseException] | None) -> str:
-    _mark(marks, "started")
-    # Bounded, so that a failing test leaves no thread behind that looks for ever.
-    deadline = time.monotonic() + 3 * PATIENCE
-    while not _marked(marks, "go") and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return _end(marks, error)
-
-
-async def _hold_coroutine(marks: str, *, error: type[BaseException] | None) -> str:
-    _mark(marks, "started")
-    await _until(lambda: _marked(marks, "go"))
-    return _end(marks, error)
-
-
-def _mark(marks: str, what: str) -> None:
-    Path(f"{marks}.{what}").touch()
-
-
-def _marked(marks: str, what: str) -> bool:
-    return Path(f"{marks}.{what}").exists()
-
-
-def _end(marks: str, error: type[BaseException] | None) -> str:
-    _mark(marks, "ended")
-    if error is not None:
-        raise error
-    return Path(marks).name
-
-
-async def _as_coroutine(function: Callable[..., Any], /, *args: object, **kwargs: object) -> object:
-    return function(*args, **kwargs)
+        await functions.until(lambda: all(mark.exists() for mark in marks))

@@ -1,0 +1,233 @@
+"""Runs attempts in child processes of our own, which can be killed one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from asynctasq.adapters.executors.process_child import Endurance
+from asynctasq.adapters.executors.process_handle import FAREWELL, Child
+from asynctasq.adapters.executors.process_pipe import Report
+from asynctasq.domain.errors import ConfigurationError, TaskTimeout, WorkerProcessDied
+from asynctasq.domain.message import Message
+from asynctasq.ports.executor import Order, Performer, RemoteExecutor
+
+START_PATIENCE: Final = 60.0
+"""Seconds that a child may take to import what it needs."""
+
+
+class ProcessExecutor(RemoteExecutor):
+    """Children with a pipe each, started as they are needed, and one more that stands by, ready, for when one dies.
+
+    They share nothing: a child that dies, of whatever, fails the attempt that it ran and no other. The executor serves one
+    running event loop at a time, and may be used from another afterwards, after `close` too.
+
+    Args:
+        prepare: makes, in the child, what carries out orders. It must be picklable: a function of a module, or a partial of one.
+        children: how many attempts may run at the same time.
+        endurance: when a child is replaced by a fresh one, between two attempts.
+        grace: seconds from SIGTERM to SIGKILL.
+
+    Raises:
+        ConfigurationError: `children` is below 1.
+    """
+
+    stops = True
+
+    def __init__(
+        self,
+        prepare: Callable[[], Performer],
+        children: int,
+        *,
+        endurance: Endurance | None = None,
+        grace: float = 2.0,
+    ) -> None:
+        if children < 1:
+            raise ConfigurationError(f"children={children!r}: use 1 or more")
+        self._prepare = prepare
+        self._most = children
+        self._endurance = endurance or Endurance()
+        self._grace = grace
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._children: set[Child] = set()
+        self._idle: list[Child] = []
+        self._busy: set[Child] = set()
+        self._waiting: deque[asyncio.Future[Child]] = deque()
+        self._starting: set[asyncio.Task[None]] = set()
+        self._ailing = False
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the children that can take orders, now or when they have carried out what they have."""
+        return [child.pid for child in self._children if not child.ended]
+
+    async def run(
+        self, message: Message, *, attempt: int, timeout: float | None, started: Callable[[], None] | None = None
+    ) -> None:
+        """Have one attempt run in a child; see the port."""
+        self._bind(asyncio.get_running_loop())
+        while True:
+            child = await self._take()
+            deadline = None if timeout is None else time.monotonic() + timeout
+            order = Order(message=message, attempt=attempt, deadline=deadline)
+            try:
+                if timeout is None:
+                    report = await child.perform(order, started=started)
+                else:
+                    async with asyncio.timeout(timeout):
+                        report = await child.perform(order, started=started)
+            except ConnectionError:  # it died idle, and has got nothing
+                self._lose(child)
+                continue
+            except TimeoutError:
+                gently = await self._stop(child)
+                how = "" if gently else f", {self._grace:g} s after SIGTERM"
+                raise TaskTimeout(f"ran past its timeout of {timeout:g} s and was killed{how}") from None
+            except asyncio.CancelledError:
+                await self._stop(child)
+                raise
+            except WorkerProcessDied:
+                self._lose(child)
+                raise
+            self._give_back(child, report)
+            if report.error is not None:
+                raise report.error
+            return
+
+    async def close(self) -> None:
+        """End idle children, kill the others. Idempotent."""
+        children, idle, starting, waiting = self._children, self._idle, self._starting, self._waiting
+        self._reset()
+        if self._loop is not asyncio.get_running_loop():
+            for child in children:
+                child.discard()
+            return
+        for task in starting:
+            task.cancel()
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_exception(WorkerProcessDied("the children were closed before one could take it"))
+        for child in children:
+            if child in idle:
+                child.dismiss()
+            else:
+                child.kill()
+        ends: list[asyncio.Future[Any]] = [*starting, *(child.gone for child in children)]
+        if ends:
+            await asyncio.wait(ends, timeout=2 * FAREWELL)
+
+    # Children
+
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        if loop is self._loop:
+            return
+        for child in self._children:
+            child.discard()
+        self._reset()
+        self._loop = loop
+
+    async def _take(self) -> Child:
+        """A child of one's own, in the order of asking."""
+        waiter: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        self._assign()
+        self._replenish()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+            elif not waiter.cancelled() and waiter.exception() is None:
+                self._give_back(waiter.result(), Report())
+            raise
+
+    def _assign(self) -> None:
+        while self._waiting and len(self._busy) < self._most and self._idle:
+            child = self._idle.pop()  # the one that was used last: its memory is warm
+            if child.ended:
+                continue
+            waiter = self._waiting.popleft()
+            if waiter.done():  # cancelled, and not yet told
+                self._idle.append(child)
+                continue
+            self._busy.add(child)
+            waiter.set_result(child)
+
+    def _replenish(self) -> None:
+        """Start what is missing: a child for each attempt that may run, and one that stands by."""
+        wanted = min(self._most, len(self._busy) + len(self._waiting)) + (not self._ailing)
+        while len(self._idle) + len(self._busy) + len(self._starting) < wanted:
+            self._starting.add(asyncio.get_running_loop().create_task(self._bring_up()))
+
+    async def _bring_up(self) -> None:
+        this = asyncio.current_task()
+        assert this is not None
+        child = None
+        try:
+            child = await Child.start(self._prepare, self._endurance)
+            self._children.add(child)
+            child.gone.add_done_callback(lambda _: self._forget(child))
+            async with asyncio.timeout(START_PATIENCE):
+                await asyncio.shield(child.ready)
+        except asyncio.CancelledError:
+            if child is not None:
+                child.kill()
+            raise
+        except Exception as error:
+            if isinstance(error, TimeoutError):
+                error = WorkerProcessDied(f"a child process was not ready after {START_PATIENCE:g} s")
+            if child is not None:
+                child.kill()
+            self._starting.discard(this)
+            self._failed_to_start(error)
+        else:
+            self._starting.discard(this)
+            self._ailing = False
+            self._idle.append(child)
+            self._assign()
+
+    def _failed_to_start(self, error: Exception) -> None:
+        """Somebody who waits is told, or nobody would ever be; and none stands by until one could be started again."""
+        self._ailing = True
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                why = error if isinstance(error, WorkerProcessDied) else f"no child process could be started: {error!r}"
+                waiter.set_exception(WorkerProcessDied(str(why)))
+                break
+        self._replenish()
+
+    def _give_back(self, child: Child, report: Report) -> None:
+        self._busy.discard(child)
+        if report.last:
+            child.dismiss()
+        elif not child.ended:
+            self._idle.append(child)
+        self._assign()
+        self._replenish()
+
+    def _lose(self, child: Child) -> None:
+        child.kill()
+        self._busy.discard(child)
+        self._assign()
+        self._replenish()
+
+    async def _stop(self, child: Child) -> bool:
+        """Stop what it runs, and it. Whoever waits has its place at once."""
+        stopping = asyncio.get_running_loop().create_task(child.stop(self._grace))
+        self._busy.discard(child)
+        self._assign()
+        self._replenish()
+        return await asyncio.shield(stopping)
+
+    def _forget(self, child: Child) -> None:
+        self._children.discard(child)
+        if child in self._idle:
+            self._idle.remove(child)
+            self._replenish()

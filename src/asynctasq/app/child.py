@@ -1,0 +1,129 @@
+"""The app's part of a child process: it knows the tasks by its own imports, decodes the arguments and calls the function."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+from asynctasq.app.bootstrap import App
+from asynctasq.app.codec import Codec
+from asynctasq.app.context import CURRENT, CurrentTask
+from asynctasq.app.failure import failure_of
+from asynctasq.app.loop import loop_factory
+from asynctasq.app.origin import Origin
+from asynctasq.app.task_function import TaskFunction
+from asynctasq.domain.errors import TaskNotFound
+from asynctasq.domain.failure import FailedElsewhere
+from asynctasq.domain.task import ExecutionMode
+from asynctasq.ports.executor import Order, Performer
+
+logger = logging.getLogger("asynctasq.child")
+
+LEFTOVER_PATIENCE: Final = 1.0
+"""Seconds that what a coroutine has left running gets to end once it is cancelled."""
+
+
+def prepare(origin: Origin) -> Child:
+    """Make a child ready, in the child.
+
+    Raises:
+        ConfigurationError: the app cannot be imported.
+    """
+    if origin.log is not None:
+        from asynctasq.app import logs
+
+        logs.configure(*origin.log)
+    return Child(origin.open())
+
+
+class Child(Performer):
+    """Runs plain functions as they are, and coroutine functions on one event loop that lives as long as the child.
+
+    Each attempt has a context of its own, made from the one that the imports left behind.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.worn = False
+        self._registry = app.registry
+        # The worker has looked at the size, by its own limit.
+        self._codec = Codec(app.container.serializer(), max_body=sys.maxsize)
+        self._context = contextvars.copy_context()
+        self._runner = asyncio.Runner(loop_factory=loop_factory())
+        self._running: asyncio.Task[Any] | None = None
+
+    def perform(self, order: Order) -> None:
+        """Run one attempt to its end; see the port."""
+        message = order.message
+        header = self._codec.header(message)
+        function = self._registry.find(header.name)
+        if function is None:
+            raise TaskNotFound(f"no task {header.name!r} is registered in this child process")
+        args, kwargs = self._codec.arguments(header, message, function.parameters)
+        context = self._context.copy()
+        context.run(
+            CURRENT.set,
+            CurrentTask(
+                id=message.id,
+                name=function.name,
+                attempt=order.attempt,
+                queue=message.queue,
+                deadline=order.deadline,
+            ),
+        )
+        error = context.run(self._call, function, args, kwargs)
+        if error is not None:
+            raise FailedElsewhere(failure_of(error))
+
+    def interrupt(self) -> None:
+        """Cancel the coroutine that runs, or raise SystemExit within the plain function."""
+        if self._running is None:
+            raise SystemExit("the worker has stopped this task")
+        self._runner.get_loop().call_soon_threadsafe(self._running.cancel)
+
+    def close(self) -> None:
+        """Close the loop."""
+        self._runner.close()
+
+    def _call(
+        self, function: TaskFunction[..., Any], args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> BaseException | None:
+        """What the function raised."""
+        if function.mode is ExecutionMode.ASYNC_PROCESS:
+            error: BaseException | None = self._run(self._awaited(function.fn, args, kwargs))
+            self._clear()
+            return error
+        try:
+            function.fn(*args, **kwargs)
+        except BaseException as error:
+            return error
+        return None
+
+    async def _awaited(
+        self, function: Callable[..., Any], args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> BaseException | None:
+        self._running = asyncio.current_task()
+        try:
+            await function(*args, **kwargs)
+        # As a value: an asyncio task that ends with SystemExit or KeyboardInterrupt takes the loop down with it.
+        except BaseException as error:
+            return error
+        finally:
+            self._running = None
+        return None
+
+    def _clear(self) -> None:
+        """Cancel what the coroutine has left running, so that nothing of it goes on beside the next."""
+        if left := asyncio.all_tasks(self._runner.get_loop()):
+            for task in left:
+                task.cancel()
+            _, alive = self._run(asyncio.wait(left, timeout=LEFTOVER_PATIENCE))
+            if alive:
+                logger.warning("%d asyncio tasks that it left behind cannot be cancelled: this child ends", len(alive))
+                self.worn = True
+
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self._runner.run(coroutine, context=contextvars.copy_context())
