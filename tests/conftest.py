@@ -1,12 +1,13 @@
 """The servers that the tests share, and a header that says which."""
 
-from tests.services import mariadb, postgres, redis
+from tests.services import mariadb, postgres, redis, sqs
 from tests.services.mariadb import mysql_url
 from tests.services.postgres import postgres_url
 from tests.services.redis import redis_url, valkey_url
+from tests.services.sqs import _aws_environ, sqs_url
 
-__all__ = ["mysql_url", "postgres_url", "redis_url", "valkey_url"]
+__all__ = ["_aws_environ", "mysql_url", "postgres_url", "redis_url", "sqs_url", "valkey_url"]
 
 
 def pytest_report_header() -> str:
-    return f"services: {redis.described()}, {postgres.described()}, {mariadb.described()}"
+    return f"services: {redis.described()}, {postgres.described()}, {mariadb.described()}, {sqs.described()}"

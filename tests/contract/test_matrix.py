@@ -47,6 +47,29 @@ REASONS: dict[str, dict[str, str]] = {
         "max_body": "A larger value makes everybody wait while it is copied; Redis itself ends at 512 MB.",
         "claim_limit": "The server does nothing else while a script runs, so no script handles more.",
     },
+    "sqs": {
+        "max_delay": "SQS holds a message for 15 minutes; what is to wait longer is sent anew each time, up to seven days.",
+        "delay_resolution": "SQS counts whole seconds.",
+        "ordered": "A standard queue has no order.",
+        "fencing": (
+            "A standard queue cannot tell who holds a message. The worker stops by itself what has lost its lease, and does not "
+            "settle it, unless it is done."
+        ),
+        "idempotent_enqueue": (
+            "A standard queue takes every message for a new one. A dispatch whose answer is lost is not sent again: the "
+            "caller is told."
+        ),
+        "atomic_batch": "A request holds ten messages, and each succeeds or fails by itself.",
+        "atomic_move": (
+            "A message in SQS cannot be changed: a retry, a release, a dead letter and a long delay are a new message, sent "
+            "before the old one is deleted. A crash in between makes two of one."
+        ),
+        "attempt_history": "It would have to travel with the message; the last error is kept in its dead letter.",
+        "max_lease": "SQS hides a message for twelve hours after it was received, extensions included.",
+        "max_body": "SQS takes 1 MiB of text; base64 and a dead letter's error need their share.",
+        "claim_limit": "A request brings ten messages; a claim makes up to ten of them.",
+        "exact_stats": "SQS counts approximately, and does not tell how old the oldest message is.",
+    },
     "postgres": {
         "max_body": "The bodies of a batch are one parameter of one statement, which PostgreSQL ends at 1 GB."
     },

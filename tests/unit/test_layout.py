@@ -43,6 +43,7 @@ PUBLIC_PATHS = [
     "asynctasq.drivers:BaseDriver",
     "asynctasq.drivers.memory_driver:MemoryDriver",
     "asynctasq.drivers.sqlite_driver:SQLiteDriver",
+    "asynctasq.drivers.sqs_driver:SQSDriver",
     "asynctasq.errors:AsyncTasQError",
     "asynctasq.errors:DriverUnavailable",
 ]

@@ -75,6 +75,21 @@ def _mysql(settings: Settings) -> QueueDriver:
     )
 
 
+def _sqs(settings: Settings) -> QueueDriver:
+    from asynctasq.adapters.drivers.sqs import SQSDriver
+
+    given = settings.sqs
+    return SQSDriver(
+        region=given.region,
+        endpoint_url=given.endpoint_url,
+        queue_prefix=given.queue_prefix,
+        create_queues=given.create_queues,
+        hop=given.hop,
+        shortest_poll=given.shortest_poll,
+        max_connections=given.max_connections,
+    )
+
+
 def _revealed(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
@@ -85,6 +100,7 @@ BUILT_IN: dict[str, Callable[[Settings], QueueDriver]] = {
     "redis": _redis,
     "postgres": _postgres,
     "mysql": _mysql,
+    "sqs": _sqs,
 }
 """How each of our drivers is built from settings; its client library is imported only then."""
 

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from asynctasq.app.settings import Settings
     from asynctasq.ports.driver import QueueDriver
 
-AVAILABLE = ("memory", "sqlite", "redis", "postgres", "mysql")
-PLANNED = ("sqs",)
+AVAILABLE = ("memory", "sqlite", "redis", "postgres", "mysql", "sqs")
 SCHEMES = {"rediss": "redis", "postgresql": "postgres"}
 """The drivers of URLs that do not begin with their names."""
 
@@ -24,7 +23,7 @@ def check_driver(driver: object) -> None:
     """Refuse what cannot be a driver: None, a known name, a URL with a known scheme, `module:attribute` and instances can.
 
     Raises:
-        UnknownDriver: a name that nobody provides, or not yet.
+        UnknownDriver: a name that nobody provides.
         ConfigurationError: something else altogether.
     """
     if driver is None:
@@ -44,11 +43,9 @@ def check_driver(driver: object) -> None:
 def _check_name(name: str) -> None:
     if name in AVAILABLE:
         return
-    if name in PLANNED:
-        raise UnknownDriver(f"driver {name!r} is not available yet: this version has {', '.join(AVAILABLE)}")
     third_party = plugins.names(plugins.DRIVERS)
     if name not in third_party:
-        known = [*AVAILABLE, *PLANNED, *third_party]
+        known = [*AVAILABLE, *third_party]
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UnknownDriver(f"there is no driver {name!r}: known are {', '.join(known)}{hint}")

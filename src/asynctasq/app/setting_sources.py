@@ -29,6 +29,7 @@ _URL_NAMES = {
     "postgres": ("postgres", "postgres.dsn"),
     "postgresql": ("postgres", "postgres.dsn"),
     "mysql": ("mysql", "mysql.dsn"),
+    "sqs": ("sqs", "sqs.region"),
 }
 
 
@@ -195,7 +196,7 @@ def _without_url(layer: Layer) -> Layer:
         return layer  # another package's driver, or nobody's: `drivers` knows
     driver, place = _URL_NAMES[scheme]
     layer = {**layer, "driver": Given(driver, source)}
-    value = _sqlite_path(url, rest, source) if driver == "sqlite" else url
+    value = _PLACES.get(driver, _whole)(url, rest, source)
     if value:
         if place in layer:
             raise ConfigurationError(f"driver ({source}) is a URL, and {place} is given beside it: keep one of the two")
@@ -210,6 +211,22 @@ def _sqlite_path(url: str, rest: str, source: str) -> str:
             f"driver={url!r} ({source}): write sqlite:///relative/path.db or sqlite:////absolute/path.db, and nothing more"
         )
     return path if slash else ""
+
+
+def _region(url: str, rest: str, source: str) -> str:
+    if "/" in rest.rstrip("/"):
+        raise ConfigurationError(
+            f"driver={url!r} ({source}): write sqs://region, such as sqs://eu-central-1, or sqs://"
+        )
+    return rest.rstrip("/")
+
+
+def _whole(url: str, _rest: str, _source: str) -> str:
+    return url
+
+
+_PLACES = {"sqlite": _sqlite_path, "sqs": _region}
+"""What of a URL is a driver's place, where it is not all of it."""
 
 
 def _anchored(layer: Layer, folder: Path) -> Layer:

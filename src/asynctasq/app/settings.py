@@ -151,10 +151,25 @@ class MysqlSettings(_Group):
 
 
 class SqsSettings(_Group):
-    """The SQS driver (not available yet)."""
+    """The SQS driver. Its credentials come from where every client of AWS finds them.
 
-    region: str | None = None
-    endpoint_url: str | None = None
+    Attributes:
+        region: such as "eu-central-1"; None for what the environment or the profile says.
+        endpoint_url: where an emulator is; None for AWS.
+        queue_prefix: what the names of all queues in SQS begin with.
+        create_queues: whether a queue that is missing is created; else it is refused.
+        hop: seconds for which SQS is asked to hold a message back; longer delays are made of several.
+        shortest_poll: seconds that the last look at empty queues waits at least; 0 for emulators.
+        max_connections: how many connections a process may open; further requests wait for one.
+    """
+
+    region: Annotated[str, Field(pattern="^[a-z0-9-]+$")] | None = None
+    endpoint_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+")] | None = None
+    queue_prefix: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{0,40}$")] = "asynctasq-"
+    create_queues: bool = True
+    hop: Annotated[Whole, Field(ge=1, le=900)] = 900
+    shortest_poll: Annotated[Whole, Field(ge=0, le=20)] = 1
+    max_connections: Annotated[Whole, Field(ge=1)] = 50
 
 
 class DefaultSettings(_Group):

@@ -2,7 +2,7 @@
 
     AsyncTasQError
     ├─ ConfigurationError (ValueError)      a setting, option or declaration that cannot work
-    │  ├─ UnknownDriver                     no driver goes by that name (or not yet)
+    │  ├─ UnknownDriver                     no driver goes by that name
     │  └─ MissingDependency (ImportError)   a package that the chosen part needs is not installed
     ├─ DispatchError                        this call can never be queued as it is
     │  ├─ InvalidName (ValueError)          a queue name outside the portable grammar
@@ -41,7 +41,7 @@ class ConfigurationError(AsyncTasQError, ValueError):
 
 
 class UnknownDriver(ConfigurationError):
-    """No driver goes by that name, or it is not available yet."""
+    """No driver goes by that name."""
 
 
 class MissingDependency(ConfigurationError, ImportError):

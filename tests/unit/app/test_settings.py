@@ -84,6 +84,8 @@ def test_every_setting_has_a_flat_variable_with_one_underscore_behind_its_group(
         "driver": "memory",
         "postgres.schema": "shop",
         "postgres.notify": "false",
+        "sqs.endpoint_url": "http://localhost:7",
+        "sqs.create_queues": "false",
     }
     variable = "ASYNCTASQ_" + path.upper().replace(".", "_")
     loaded = load(environ={variable: values.get(path, "7")}, tmp_path=tmp_path)
@@ -150,7 +152,21 @@ def test_a_url_and_the_same_place_beside_it_are_refused(tmp_path):
     assert "sqlite.path is given beside it" in refusal(init, tmp_path=tmp_path)
 
 
-@pytest.mark.parametrize("url", ["sqlite://relative.db", "sqlite:///a.db?synchronous=normal", "memory://shared"])
+def test_a_url_of_sqs_names_its_region_or_none(tmp_path):
+    settings = load("sqs://eu-central-1", tmp_path=tmp_path).settings
+    assert (settings.driver, settings.sqs.region) == ("sqs", "eu-central-1")
+    assert load("sqs://", tmp_path=tmp_path).settings.sqs.region is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://relative.db",
+        "sqlite:///a.db?synchronous=normal",
+        "memory://shared",
+        "sqs://eu-central-1/queue",
+    ],
+)
 def test_a_url_with_too_much_in_it_says_how_it_is_written(url, tmp_path):
     assert url in refusal(url, tmp_path=tmp_path)
 

@@ -177,12 +177,6 @@ def test_an_unknown_option_is_refused() -> None:
         task(prioritty=1)  # type: ignore[call-overload] # pyright: ignore -- that is the test
 
 
-@pytest.mark.parametrize("name", ["sqs"])
-def test_drivers_to_come_are_refused_at_decoration_as_not_available_yet(name: str) -> None:
-    with pytest.raises(UnknownDriver, match=f"'{name}' is not available yet"):
-        task(driver=name)
-
-
 @pytest.mark.parametrize(
     "url", ["rediss://host", "postgresql://host/shop", "postgres://host/shop", "mysql://host/shop"]
 )

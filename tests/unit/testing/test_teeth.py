@@ -28,9 +28,10 @@ from asynctasq.testing.contract import driver as contract
 from asynctasq.testing.contract.driver import DriverContract
 from asynctasq.testing.contract.driver.steps import new_queue
 from asynctasq.testing.contract.stateful import against_the_model
+from asynctasq.testing.faults import FaultyDriver
 from asynctasq.testing.memory import MemoryHarness
 
-BROKEN: dict[str, type[MemoryDriver]] = {}
+BROKEN: dict[str, type[MemoryDriver | FaultyDriver]] = {}
 
 
 def breaks(*promises):
@@ -577,6 +578,22 @@ class BindsReceiptsToItself(Sabotaged):
         return [Extended(ExtendStatus.LOST) for _ in claims]
 
 
+@breaks("test_a_settlement_on_a_sibling_ends_the_receipt")
+class ForgetsWhatSiblingsSettle(BindsReceiptsToItself):
+    async def settle(self, settlements):
+        mine = self.__dict__.get("mine", set())
+        return [
+            Settled(SettleStatus.DONE) if settlement.claim.receipt in mine else answer
+            for settlement, answer in zip(settlements, await super().settle(settlements), strict=True)
+        ]
+
+
+@breaks("test_without_fencing_a_lease_that_ended_is_not_said_to_be_kept_and_then_shown")
+class SaysItKeepsWhatItShows(Sabotaged, fencing=False):
+    async def extend(self, claims, *, lease):
+        return [Extended(ExtendStatus.KEPT, self._monotonic() + lease) for _ in claims]
+
+
 # Fencing
 
 
@@ -622,6 +639,18 @@ class SaysDoneToAnything(Sabotaged):
 class FencesNobodyAndGivesNoDeadline(Sabotaged, fencing=False):
     def claimed(self, claim):
         return replace(claim, deadline=None)
+
+
+@breaks("test_without_fencing_a_second_ack_does_no_harm")
+class AcksWhateverIsLeft(Sabotaged, fencing=False):
+    async def settle(self, settlements):
+        answers = await super().settle(settlements)
+        for settlement, answer in zip(settlements, answers, strict=True):
+            if answer.status is SettleStatus.LOST:
+                left = [entry for entry in self._shared._live.values() if entry.receipt]
+                others = [replace(settlement.claim, message=entry.message, receipt=entry.receipt) for entry in left]
+                await super().settle([Settlement(claim=other, verdict=ACK) for other in others])
+        return answers
 
 
 # Settling
@@ -747,6 +776,15 @@ class KeepsTheFirstErrors(Misremembers):
 @breaks("test_without_history_none_is_made_up")
 class KeepsHistoryInSecret(Sabotaged, attempt_history=False):
     pass
+
+
+@breaks("test_dead_letters_that_cannot_be_read_are_counted")
+class BuriesInSecret(FaultyDriver):
+    def __init__(self, **clocks):
+        super().__init__(MemoryDriver(**clocks))
+
+    async def stats(self, queues):
+        return [replace(stats, dead=0) for stats in await super().stats(queues)]
 
 
 @breaks("test_the_most_recently_dead_are_listed_first")

@@ -10,6 +10,8 @@ from asynctasq.domain.verdict import ACK, DeadLetter, Retry, Settlement
 from asynctasq.ports.driver import DeadLetters, EnqueueStatus, QueueDriver, SettleStatus
 from asynctasq.testing.contract.base import refuses, requires
 from asynctasq.testing.contract.driver.steps import (
+    QUIET,
+    WAIT,
     DriverPromises,
     Harness,
     message,
@@ -83,6 +85,14 @@ class DeadLettering(DriverPromises):
         await settle(driver, await take_one(driver, queue), DeadLetter(reason="gave up", error="second"))
         (dead,) = await driver.list_dead(queue, limit=10)
         assert dead.history == ()
+
+    @refuses(DeadLetters)
+    async def test_dead_letters_that_cannot_be_read_are_counted(self, driver: QueueDriver, queue: str) -> None:
+        await _bury(driver, queue, 2)
+        deadline = asyncio.get_running_loop().time() + WAIT
+        while [stats.dead for stats in await driver.stats([queue])] != [2]:  # the count may be approximate for a while
+            assert asyncio.get_running_loop().time() < deadline, "two dead letters are not counted"
+            await asyncio.sleep(QUIET)
 
     @requires(DeadLetters)
     async def test_the_most_recently_dead_are_listed_first(self, driver: DeadLetterDriver, queue: str) -> None:

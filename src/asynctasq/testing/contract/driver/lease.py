@@ -99,6 +99,7 @@ class Leasing(DriverPromises):
         await harness.age(harness.unit)
         assert (await take_one(driver, queue)).expiries == 1
 
+    @requires("fencing")
     @requires("lease")
     async def test_a_lease_that_ended_but_was_not_superseded_is_kept(
         self, driver: QueueDriver, harness: Harness, queue: str
@@ -109,6 +110,19 @@ class Leasing(DriverPromises):
         assert await _extend(driver, claim, lease=6 * harness.unit) is ExtendStatus.KEPT
         await take_nothing(driver, queue)
         assert await settle(driver, claim, ACK) is SettleStatus.DONE
+
+    @refuses("fencing")
+    @requires("lease")
+    async def test_without_fencing_a_lease_that_ended_is_not_said_to_be_kept_and_then_shown(
+        self, driver: QueueDriver, harness: Harness, queue: str
+    ) -> None:
+        await put(driver, message(queue))
+        claim = await take_one(driver, queue, lease=harness.unit)
+        await harness.age(2 * harness.unit)
+        if await _extend(driver, claim, lease=6 * harness.unit) is ExtendStatus.KEPT:
+            await take_nothing(driver, queue)
+        else:
+            await take_one(driver, queue)
 
     @requires("lease")
     async def test_leases_are_extended_one_by_one(self, driver: QueueDriver, queue: str) -> None:
@@ -128,6 +142,15 @@ class Leasing(DriverPromises):
         claim = await take_one(driver, queue)
         async with sibling_of(driver) as sibling:
             assert await _extend(sibling, claim, lease=HOLD) is ExtendStatus.KEPT
+            assert await settle(sibling, claim, ACK) is SettleStatus.DONE
+        await take_nothing(driver, queue)
+
+    @requires("fencing")
+    @requires("lease")
+    async def test_a_settlement_on_a_sibling_ends_the_receipt(self, driver: QueueDriver, queue: str) -> None:
+        await put(driver, message(queue))
+        claim = await take_one(driver, queue)
+        async with sibling_of(driver) as sibling:
             assert await settle(sibling, claim, ACK) is SettleStatus.DONE
         assert await settle(driver, claim, ACK) is SettleStatus.LOST
 
@@ -198,6 +221,15 @@ class Fencing(DriverPromises):
         assert await settle(driver, foreign, ACK) is SettleStatus.LOST
         assert await _extend(driver, foreign, lease=HOLD) is ExtendStatus.LOST
         assert await settle(driver, claim, ACK) is SettleStatus.DONE
+
+    @refuses("fencing")
+    async def test_without_fencing_a_second_ack_does_no_harm(self, driver: QueueDriver, queue: str) -> None:
+        await put(driver, message(queue), message(queue))
+        claim, other = await take_all(driver, queue, count=2)
+        assert await settle(driver, claim, ACK) is SettleStatus.DONE
+        assert await settle(driver, claim, ACK) in {SettleStatus.DONE, SettleStatus.LOST}
+        assert await _extend(driver, other, lease=HOLD) is ExtendStatus.KEPT
+        await take_nothing(driver, queue)
 
     @refuses("fencing")
     async def test_without_fencing_the_worker_can_fence_itself_by_a_deadline(

@@ -127,7 +127,8 @@ async def take(
 
 async def take_one(driver: QueueDriver, *queues: str, lease: float = HOLD) -> Claim:
     """Claim the one message that is due, now."""
-    claims = await within(PROMPT, take(driver, *queues, lease=lease, wait=WAIT))
+    patience = PROMPT + driver.capabilities.delay_resolution
+    claims = await within(patience, take(driver, *queues, lease=lease, wait=WAIT))
     assert len(claims) == 1, f"expected one claim, got {ids(claims)}"
     return claims[0]
 
