@@ -46,6 +46,7 @@ class App:
             queue=given.queue,
             retry=RetryPolicy(max_attempts=given.max_attempts, delay=given.retry_delay),
             timeout=given.timeout,
+            on_missing=given.on_missing,
         )
         self.container = Container(settings=self.settings)
         self.drivers = self.container.drivers()

@@ -15,9 +15,11 @@ from asynctasq.app.context import CURRENT, CurrentTask
 from asynctasq.app.failure import failure_of
 from asynctasq.app.loop import loop_factory
 from asynctasq.app.origin import Origin
+from asynctasq.app.rows import Rows
 from asynctasq.app.task_function import TaskFunction
-from asynctasq.domain.errors import TaskNotFound
+from asynctasq.domain.errors import ModelNotFound, TaskNotFound, UndecodableTask
 from asynctasq.domain.failure import FailedElsewhere
+from asynctasq.domain.message import ModelRef
 from asynctasq.domain.task import ExecutionMode
 from asynctasq.ports.executor import Order, Performer
 
@@ -49,10 +51,14 @@ class Child(Performer):
     def __init__(self, app: App) -> None:
         self.worn = False
         self._registry = app.registry
+        self._defaults = app.defaults
+        # The engines and connections behind it are made by this process's own imports.
+        self._rows: Rows = app.container.rows()
         # The worker has looked at the size, by its own limit.
-        self._codec = Codec(app.container.serializer(), max_body=sys.maxsize)
+        self._codec = Codec(app.container.serializer(), self._rows, max_body=sys.maxsize)
         self._context = contextvars.copy_context()
         self._runner = asyncio.Runner(loop_factory=loop_factory())
+        self._runner.run(self._rows.open(), context=self._context)  # tasks see what was opened here
         self._running: asyncio.Task[Any] | None = None
 
     def perform(self, order: Order) -> None:
@@ -62,8 +68,10 @@ class Child(Performer):
         function = self._registry.find(header.name)
         if function is None:
             raise TaskNotFound(f"no task {header.name!r} is registered in this child process")
-        args, kwargs = self._codec.arguments(header, message, function.parameters)
+        call = self._codec.decode(header, message)
         context = self._context.copy()
+        found = context.run(self._fetch, function, call.refs) if call.refs else None
+        args, kwargs = self._codec.build(header, call, function.parameters, found)
         context.run(
             CURRENT.set,
             CurrentTask(
@@ -85,19 +93,34 @@ class Child(Performer):
         self._runner.get_loop().call_soon_threadsafe(self._running.cancel)
 
     def close(self) -> None:
-        """Close the loop."""
+        """Close the loop, and what was opened on it."""
+        self._runner.run(self._rows.close(), context=self._context)
         self._runner.close()
+
+    def _fetch(self, function: TaskFunction[..., Any], refs: Sequence[ModelRef]) -> Mapping[int, object | None]:
+        """The rows of the arguments. The timeout that has begun is the worker's to watch."""
+        found: dict[int, object | None] = {}
+
+        async def fetch() -> None:
+            found.update(await self._rows.fetch(refs, on_missing=function.config(self._defaults).on_missing))
+
+        error = self._run(self._awaited(fetch, (), {}))
+        if isinstance(error, (ModelNotFound, UndecodableTask)):
+            raise error
+        if error is not None:
+            raise FailedElsewhere(failure_of(error))
+        return found
 
     def _call(
         self, function: TaskFunction[..., Any], args: Sequence[object], kwargs: Mapping[str, object]
     ) -> BaseException | None:
         """What the function raised."""
         if function.mode is ExecutionMode.ASYNC_PROCESS:
-            error: BaseException | None = self._run(self._awaited(function.fn, args, kwargs))
+            error: BaseException | None = self._run(self._awaited(self._rows.surround(function.fn), args, kwargs))
             self._clear()
             return error
         try:
-            function.fn(*args, **kwargs)
+            self._rows.surround(function.fn)(*args, **kwargs)
         except BaseException as error:
             return error
         return None

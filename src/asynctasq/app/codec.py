@@ -6,10 +6,11 @@ The arguments are a body of their own inside, so that a worker can say which tas
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from asynctasq.app.parameters import Parameters
+from asynctasq.app.rows import Rows, restored
 from asynctasq.domain.errors import (
     ConfigurationError,
     PayloadTooLarge,
@@ -17,7 +18,7 @@ from asynctasq.domain.errors import (
     UndecodableTask,
     UnknownFrame,
 )
-from asynctasq.domain.message import Message
+from asynctasq.domain.message import Message, ModelRef
 from asynctasq.domain.retry import check_seconds
 from asynctasq.domain.task import Task
 from asynctasq.ports.serializer import Serializer
@@ -44,16 +45,35 @@ class Header:
     arguments: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A task's arguments as they travelled.
+
+    Attributes:
+        args: the positional ones.
+        kwargs: the keyword ones.
+        refs: every reference to an ORM row in them.
+    """
+
+    args: list[Any]
+    kwargs: dict[str, Any]
+    refs: list[ModelRef] = field(default_factory=list[ModelRef])
+
+
 class Codec:
-    """Encodes tasks for dispatch and decodes them in two steps on the worker.
+    """Encodes tasks for dispatch and decodes them step by step on the worker: `header`, `decode`, `build`.
+
+    Between the last two, the rows of ORMs are fetched, where there are references to any.
 
     Args:
         serializer: values to bytes.
+        rows: what knows the rows of ORMs; None where they are not to travel.
         max_body: bytes that a body may have, in either direction.
     """
 
-    def __init__(self, serializer: Serializer, *, max_body: int = 262_144) -> None:
+    def __init__(self, serializer: Serializer, rows: Rows | None = None, *, max_body: int = 262_144) -> None:
         self._serializer = serializer
+        self._rows = rows
         self._max_body = max_body
 
     def encode(self, task: Task, parameters: Parameters | None, *, id: str, max_body: int | None) -> bytes:
@@ -70,8 +90,12 @@ class Codec:
             PayloadTooLarge: the body has more bytes than the smaller limit.
         """
         args, kwargs, queue = list(task.args), dict(task.kwargs), task.config.queue
+        is_row = self._rows.known() if self._rows is not None else None
         if parameters is not None and not parameters.plain:
-            args, kwargs = parameters.lower(task.name, args, kwargs)
+            args, kwargs = parameters.lower(task.name, args, kwargs, is_row=is_row)
+        if is_row is not None:
+            args = [self._refer(task, parameters, at, value) for at, value in enumerate(args)]
+            kwargs = {key: self._refer(task, parameters, key, value) for key, value in kwargs.items()}
         overrides = {} if task.retry_delay is None else {RETRY_DELAY: task.retry_delay}
         dumps = self._serializer.dumps
         try:
@@ -103,22 +127,54 @@ class Codec:
         name, overrides, arguments = body
         return Header(name=name, retry_delay=_retry_delay(overrides) if overrides else None, arguments=arguments)
 
-    def arguments(
-        self, header: Header, message: Message, parameters: Parameters | None
-    ) -> tuple[list[Any], dict[str, Any]]:
+    def decode(self, header: Header, message: Message) -> Call:
         """Read the arguments.
 
         Raises:
             UnknownFrame: they were written by a later version.
-            UndecodableTask: they are malformed, or no longer fit the task's annotations; the message names which.
+            UndecodableTask: they are malformed.
         """
-        pair: Any = self._serializer.loads(header.arguments, id=message.id, queue=message.queue)
+        refs: list[ModelRef] = []
+        pair: Any = self._serializer.loads(header.arguments, id=message.id, queue=message.queue, refs=refs)
         if not _is_list_of(pair, list, dict) or not all(type(key) is str for key in pair[1]):
             raise UndecodableTask(f"the arguments of task {header.name!r} are not [args, kwargs]")
-        args, kwargs = pair
+        return Call(args=pair[0], kwargs=pair[1], refs=refs)
+
+    def build(
+        self,
+        header: Header,
+        call: Call,
+        parameters: Parameters | None,
+        found: Mapping[int, object | None] | None = None,
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments as the task was given them.
+
+        Args:
+            header: the task's header.
+            call: its arguments as they travelled.
+            parameters: how they travelled; None if as they are.
+            found: what its references stand for, as `Rows.fetch` gives it; needed where it has any.
+
+        Raises:
+            UndecodableTask: they no longer fit the task's annotations; the message names which.
+        """
+        args, kwargs = call.args, call.kwargs
+        if call.refs:
+            args, kwargs = restored([args, kwargs], found or {})
         if parameters is None or parameters.plain:
             return args, kwargs
-        return parameters.lift(header.name, args, kwargs)
+        is_row = self._rows.known() if self._rows is not None else None
+        rows = set(map(id, found.values())) if found else set[int]()
+        return parameters.lift(header.name, args, kwargs, is_row=is_row, rows=rows)
+
+    def _refer(self, task: Task, parameters: Parameters | None, place: int | str, value: object) -> object:
+        """An argument with references in the place of rows."""
+        assert self._rows is not None
+        try:
+            return self._rows.refer(value)
+        except SerializationError as error:
+            name = _name(parameters, place)
+            raise SerializationError(f"argument {name!r} of task {task.name!r}: {error}") from error
 
     def _blame(
         self,
@@ -135,10 +191,16 @@ class Codec:
             try:
                 self._serializer.dumps([[value]], id=id, queue=task.config.queue)
             except SerializationError as error:
-                name = parameters.name(place) if parameters else f"#{place}" if isinstance(place, int) else place
+                name = _name(parameters, place)
                 trouble = parameters.trouble(place) if parameters else None
                 unusable = f" (its annotation cannot be used: {trouble})" if trouble else ""
                 raise SerializationError(f"argument {name!r} of task {task.name!r}: {error}{unusable}") from error
+
+
+def _name(parameters: Parameters | None, place: int | str) -> str:
+    if parameters is not None:
+        return parameters.name(place)
+    return f"#{place}" if isinstance(place, int) else place
 
 
 def _is_list_of(value: object, *kinds: type) -> bool:

@@ -19,11 +19,17 @@ from asynctasq.adapters.serializers.msgpack import MsgpackSerializer
 from asynctasq.app.codec import Codec
 from asynctasq.app.connections import Connections
 from asynctasq.app.drivers import Drivers
+from asynctasq.app.resolvers import Known, Resolvers
+from asynctasq.app.rows import Rows
 from asynctasq.app.seams import Seams
 from asynctasq.app.settings import Settings
 from asynctasq.app.sync_bridge import SyncBridge
 from asynctasq.app.worker import Worker
 from asynctasq.ports.driver import QueueDriver
+from asynctasq.ports.resolver import ModelResolver
+
+ROW_THREADS = 8
+"""How many synchronous fetches of rows wait for a database at the same time: they share nothing with the tasks' threads."""
 
 
 def _memory(_settings: Settings) -> QueueDriver:
@@ -94,6 +100,17 @@ def _revealed(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
+def _sqlalchemy() -> ModelResolver:
+    from asynctasq.adapters.resolvers.sqlalchemy import SQLAlchemyResolver
+
+    return SQLAlchemyResolver(ThreadExecutor(ROW_THREADS))
+
+
+ORMS: dict[str, Known] = {
+    "sqlalchemy": Known(module="sqlalchemy.orm", build=_sqlalchemy),
+}
+"""What an app has imported if it uses an ORM, and how its resolver is built then."""
+
 BUILT_IN: dict[str, Callable[[Settings], QueueDriver]] = {
     "memory": _memory,
     "sqlite": _sqlite,
@@ -112,7 +129,8 @@ class Container(containers.DeclarativeContainer):
 
     seams = providers.Singleton(Seams)
     serializer = providers.Singleton(MsgpackSerializer)
-    codec = providers.Singleton(Codec, serializer, max_body=settings.provided.limits.body)
+    rows = providers.Singleton(Rows, providers.Singleton(Resolvers, ORMS))
+    codec = providers.Singleton(Codec, serializer, rows, max_body=settings.provided.limits.body)
     drivers = providers.Singleton(Drivers, settings, BUILT_IN)
     connections = providers.Singleton(Connections, drivers)
     sync_bridge = providers.Singleton(SyncBridge)
@@ -121,4 +139,4 @@ class Container(containers.DeclarativeContainer):
     thread_executor = providers.Factory(ThreadExecutor)
     endurance = providers.Factory(Endurance)
     process_executor = providers.Factory(ProcessExecutor)
-    worker = providers.Factory(Worker, codec=codec, seams=seams)
+    worker = providers.Factory(Worker, codec=codec, rows=rows, seams=seams)

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, Optional, get_type_hints
 
-from asynctasq.app.rebuilding import lifter, lower, needs_rebuilding, same, why
+from asynctasq.app.rebuilding import IsRow, Lifter, lower, needs_rebuilding, rows_in, same, why
 from asynctasq.domain.errors import SerializationError, UndecodableTask
-
-Lift = Callable[[object], object]
 
 
 class Parameters:
@@ -56,24 +54,25 @@ class Parameters:
         return self._annotated.troubles.get(self._owner(place))
 
     def lower(
-        self, task: str, args: Sequence[object], kwargs: Mapping[str, object]
+        self, task: str, args: Sequence[object], kwargs: Mapping[str, object], *, is_row: IsRow | None = None
     ) -> tuple[list[object], dict[str, object]]:
-        """Arguments as plain data, for the serializer.
+        """Arguments as plain data, for the serializer; and rows of ORMs, as they are.
 
         Args:
             task: the task's name, for errors.
             args: positional arguments as given.
             kwargs: keyword arguments as given.
+            is_row: tells whether a type is an ORM's model; None where no ORM is in use.
 
         Raises:
             SerializationError: one would not come back as it is; the message names it and the task.
         """
 
-        def step(name: str, value: object, lift: Lift) -> object:
+        def step(name: str, value: object, lift: Lifter) -> object:
             try:
-                lowered: object = lower(value)
+                lowered: object = lower(value, is_row)
                 lifted = lift(lowered)
-                exact = same(value, lifted)
+                exact = same(value, lifted, is_row)
             except Exception as error:
                 raise SerializationError(
                     f"argument {name!r} of task {task!r} cannot be rebuilt from its annotation: {why(error)}"
@@ -88,7 +87,13 @@ class Parameters:
         return self._each(step, args, kwargs)
 
     def lift(
-        self, task: str, args: Sequence[object], kwargs: Mapping[str, object]
+        self,
+        task: str,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        *,
+        is_row: IsRow | None = None,
+        rows: Set[int] = frozenset(),
     ) -> tuple[list[object], dict[str, object]]:
         """Arguments as the task was given them, from plain data.
 
@@ -96,23 +101,34 @@ class Parameters:
             task: the task's name, for errors.
             args: positional arguments as lowered.
             kwargs: keyword arguments as lowered.
+            is_row: tells whether a type is an ORM's model; None where no ORM is in use.
+            rows: the `id()` of every row that was fetched for this call. No other may come of it: data is never made a row.
 
         Raises:
             UndecodableTask: one no longer fits its annotation; the message names it and the task.
         """
 
-        def step(name: str, value: object, lift: Lift) -> object:
+        def step(name: str, value: object, lift: Lifter) -> object:
             try:
-                return lift(value)
+                lifted = lift(value)
             except Exception as error:
                 raise UndecodableTask(
                     f"argument {name!r} of task {task!r} does not fit its annotation: {why(error)}"
                 ) from error
+            if (
+                is_row is not None
+                and any(map(is_row, lift.classes))
+                and any(id(row) not in rows for row in rows_in(lifted, is_row))
+            ):
+                raise UndecodableTask(
+                    f"argument {name!r} of task {task!r} has plain data where its annotation has a row"
+                )
+            return lifted
 
         return self._each(step, args, kwargs)
 
     def _each(
-        self, step: Callable[[str, object, Lift], object], args: Sequence[object], kwargs: Mapping[str, object]
+        self, step: Callable[[str, object, Lifter], object], args: Sequence[object], kwargs: Mapping[str, object]
     ) -> tuple[list[object], dict[str, object]]:
         lifts, positional, keywords = self._annotated.lifts, list(args), dict(kwargs)
         for at, value in enumerate(positional):
@@ -158,7 +174,7 @@ class Parameters:
                 if name != "return" and needs_rebuilding(annotation):
                     # "= None" says that None may be passed, even where the annotation forgets to.
                     wanted = Optional[annotation] if name in self._layout.may_be_none else annotation  # noqa: UP045
-                    annotated.lifts[name] = lifter(wanted)
+                    annotated.lifts[name] = Lifter(wanted)
             except Exception as error:
                 # Imported for type checkers only, local to a function, or nothing that pydantic can build: then there is
                 # nothing to rebuild from, and the serializer refuses what would have needed it.
@@ -177,7 +193,7 @@ class _Layout:
 
 @dataclass(frozen=True, slots=True)
 class _Annotated:
-    lifts: dict[str | None, Lift] = field(default_factory=dict[str | None, Lift])
+    lifts: dict[str | None, Lifter] = field(default_factory=dict[str | None, Lifter])
     troubles: dict[str | None, str] = field(default_factory=dict[str | None, str])
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from asynctasq.app.parameters import Parameters
 from asynctasq.app.registry import Registry
+from asynctasq.app.rows import Rows
 from asynctasq.domain.errors import TaskNotFound
 from asynctasq.domain.retry import RetryPolicy
-from asynctasq.domain.task import ExecutionMode, TaskConfig
+from asynctasq.domain.task import ExecutionMode, OnMissing, TaskConfig
 from asynctasq.ports.executor import LocalExecutor, RemoteExecutor
 
 
@@ -20,10 +21,11 @@ class Route:
 
     Attributes:
         name: the task's registered name.
-        function: the plain function.
+        function: the plain function, with what the ORMs in use need around it.
         parameters: how its arguments travel.
         policy: its retry policy, by this worker's registration.
         timeout: seconds for one attempt, or None.
+        on_missing: what follows when an ORM row among its arguments is gone.
         mode: where it runs.
         local: what runs it in this process; None if it runs in another.
         remote: what has it run in another process; None if it runs in this one.
@@ -34,6 +36,7 @@ class Route:
     parameters: Parameters
     policy: RetryPolicy
     timeout: float | None
+    on_missing: OnMissing
     mode: ExecutionMode
     local: LocalExecutor | None
     remote: RemoteExecutor | None
@@ -46,10 +49,12 @@ class Routes:
         self,
         registry: Registry,
         defaults: TaskConfig,
+        rows: Rows,
         *,
         local: Mapping[ExecutionMode, LocalExecutor],
         remote: Mapping[ExecutionMode, RemoteExecutor],
     ) -> None:
+        self._rows = rows
         self._registry = registry
         self._defaults = defaults
         self._local = local
@@ -74,10 +79,11 @@ class Routes:
         config = function.config(self._defaults)
         return Route(
             name=function.name,
-            function=function.fn,
+            function=self._rows.surround(function.fn),
             parameters=function.parameters,
             policy=config.retry,
             timeout=config.timeout,
+            on_missing=config.on_missing,
             mode=config.mode,
             local=self._local.get(config.mode),
             remote=self._remote.get(config.mode),

@@ -97,6 +97,7 @@ def build_worker(app: App, serving: Serving, *, keeper_in_thread: bool = True) -
         routes=Routes(
             app.registry,
             app.defaults,
+            container.rows(),
             local={ExecutionMode.ASYNC: event_loop, ExecutionMode.SYNC: threads},
             remote={ExecutionMode.ASYNC_PROCESS: children, ExecutionMode.SYNC_PROCESS: children},
         ),

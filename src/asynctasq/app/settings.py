@@ -28,7 +28,7 @@ from asynctasq.app.setting_sources import Given
 from asynctasq.domain.errors import ConfigurationError
 from asynctasq.domain.queue_name import check_queue_name
 from asynctasq.domain.retry import RetryPolicy, check_seconds
-from asynctasq.domain.task import TaskConfig
+from asynctasq.domain.task import OnMissing, TaskConfig
 
 
 def _no_bool(value: object) -> object:
@@ -180,12 +180,15 @@ class DefaultSettings(_Group):
         max_attempts: executions in all, the first included.
         retry_delay: seconds before a retry.
         timeout: seconds that one attempt may take; None for no limit.
+        on_missing: when an ORM row among the arguments is gone: "dead" for a dead letter, "discard" to drop the task, "none" to
+            run it with None in the row's place.
     """
 
     queue: QueueName = "default"
     max_attempts: MaxAttempts = 3
     retry_delay: Seconds = 60.0
     timeout: Timeout | None = None
+    on_missing: Annotated[OnMissing, BeforeValidator(_lower)] = "dead"
 
 
 class WorkerSettings(_Group):

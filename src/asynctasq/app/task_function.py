@@ -17,6 +17,7 @@ from asynctasq.domain.errors import ConfigurationError
 from asynctasq.domain.failure import checked_kinds
 from asynctasq.domain.queue_name import check_queue_name
 from asynctasq.domain.retry import RetryPolicy, checked_seconds
+from asynctasq.domain.script import script_name
 from asynctasq.domain.task import ExecutionMode, Task, TaskConfig
 
 P = ParamSpec("P")
@@ -62,6 +63,7 @@ class TaskFunction(Generic[P, R]):
                 timeout=given.get("timeout", defaults.timeout),
                 mode=self.mode,
                 driver=given.get("driver"),
+                on_missing=given.get("on_missing", defaults.on_missing),
             )
             self._configured = (defaults, config)
         return self._configured[1]
@@ -247,16 +249,12 @@ def task_name(fn: Callable[..., object]) -> str:
 
 
 def _script_module(fn: Callable[..., object]) -> str:
-    main = inspect.getmodule(fn)
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        return str(spec.name)
-    file = getattr(main, "__file__", None)
-    stem = inspect.getmodulename(file) if file else None
-    if stem is None or not stem.isidentifier():
+    name = script_name()
+    if name is None:
+        file = getattr(inspect.getmodule(fn), "__file__", None)
         where = f"the script {file!r}" if file else "an interactive session"
         raise ConfigurationError(
             f"{fn!r} is defined in {where}, which a worker cannot import by name: "
             "move it to a module, or give it a name with @task(name='...')"
         )
-    return stem
+    return name

@@ -11,7 +11,7 @@ from asynctasq.app.drivers import check_driver
 from asynctasq.app.registry import REGISTRY
 from asynctasq.app.task_function import P, PendingTask, R, TaskFunction, task_name
 from asynctasq.domain.errors import ConfigurationError
-from asynctasq.domain.task import ExecutionMode
+from asynctasq.domain.task import ExecutionMode, OnMissing
 
 if TYPE_CHECKING:
     from asynctasq.ports.driver import QueueDriver
@@ -49,6 +49,7 @@ def task(
     timeout: float | None = ...,
     driver: str | QueueDriver | None = ...,
     process: bool = ...,
+    on_missing: OnMissing = ...,
 ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 
 
@@ -68,6 +69,7 @@ def task(
     timeout: float | None = _DEFAULT,
     driver: str | QueueDriver | None = None,
     process: bool = False,
+    on_missing: OnMissing = _DEFAULT,
 ) -> Any:
     """Make a task of a function, with or without parentheses.
 
@@ -87,6 +89,8 @@ def task(
         timeout: seconds that one attempt may take; by default None, no limit.
         driver: a driver's name or instance; by default the app's.
         process: run it in a child process: for CPU-bound work, and for what must be stopped for certain when its time is over.
+        on_missing: what follows when an ORM row among the arguments is gone: "dead" makes a dead letter, "discard" drops the
+            task, "none" runs it with None in the row's place; by default "dead".
 
     Raises:
         ConfigurationError: an option that cannot work, with what to write instead.
@@ -105,6 +109,7 @@ def task(
         "retry_on": retry_on,
         "no_retry_on": no_retry_on,
         "timeout": timeout,
+        "on_missing": on_missing,
     }
     options = {option: value for option, value in given.items() if value is not _DEFAULT}
     if driver is not None:

@@ -7,7 +7,7 @@ import collections
 import contextlib
 import contextvars
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,10 +19,11 @@ from asynctasq.app.intake import Intake
 from asynctasq.app.leases import LeaseKeeper
 from asynctasq.app.outage import Outage
 from asynctasq.app.routes import Route, Routes
+from asynctasq.app.rows import Rows
 from asynctasq.app.seams import Seams
 from asynctasq.app.settler import Settler
 from asynctasq.app.worker_options import WorkerOptions
-from asynctasq.domain.errors import TaskNotFound, TaskTimeout, UndecodableTask, UnknownFrame
+from asynctasq.domain.errors import ModelNotFound, TaskNotFound, TaskTimeout, UndecodableTask, UnknownFrame
 from asynctasq.domain.failure import Failure
 from asynctasq.domain.message import Claim
 from asynctasq.domain.retry import RetryPolicy
@@ -35,6 +36,7 @@ from asynctasq.domain.verdict import (
     Verdict,
     after_failure,
     after_interruption,
+    after_missing,
     before_run,
     unknown_task,
 )
@@ -43,7 +45,7 @@ from asynctasq.ports.executor import Executor
 
 logger = logging.getLogger("asynctasq.worker")
 
-NOT_BEGUN = (TaskNotFound, UnknownFrame, UndecodableTask)
+NOT_BEGUN = (TaskNotFound, UnknownFrame, UndecodableTask, ModelNotFound)
 """What another process may answer instead of running the function, and what then happens as if it were found out here."""
 
 LAST_CALL = 3.0
@@ -100,6 +102,7 @@ class Worker:
         routes: Routes,
         executors: Sequence[Executor],
         codec: Codec,
+        rows: Rows,
         seams: Seams,
         keeper_in_thread: bool = True,
     ) -> None:
@@ -108,6 +111,7 @@ class Worker:
         self._routes = routes
         self._executors = executors
         self._codec = codec
+        self._rows = rows
         self._seams = seams
         self._keeper = LeaseKeeper(
             keeper_driver, lease=options.lease, seams=seams, lost=self._on_lost, in_thread=keeper_in_thread
@@ -137,6 +141,8 @@ class Worker:
         Raises:
             ConfigurationError: the broker can be reached but never be used as configured.
         """
+        await self._rows.open()
+        self._context = contextvars.copy_context()  # tasks see what was opened here
         self._claiming = asyncio.create_task(self._intake.run())
         if self.stopping:
             self._claiming.cancel()
@@ -159,6 +165,7 @@ class Worker:
             await self._keeper.stop()
             for executor in self._executors:
                 await executor.close()
+            await self._rows.close()
             await self._driver.close()
 
     def stop(self) -> None:
@@ -192,7 +199,10 @@ class Worker:
             policy = route.policy if header.retry_delay is None else replace(route.policy, delay=header.retry_delay)
             verdict: Verdict | None = before_run(claim, policy)
             if verdict is None:
-                verdict, leftover = await self._execute(run, header, route, policy)
+                try:
+                    verdict, leftover = await self._execute(run, header, route, policy)
+                except ModelNotFound as gone:
+                    verdict = self._after_missing(run, route, gone)
         except (TaskNotFound, UnknownFrame) as error:
             verdict = unknown_task(age=self._seams.wall() - claim.enqueued_at, reason=str(error))
         except UndecodableTask as error:
@@ -212,13 +222,28 @@ class Worker:
     async def _execute(
         self, run: _Run, header: Header, route: Route, policy: RetryPolicy
     ) -> tuple[Verdict | None, Any]:
+        """Give the function its arguments and run it; see `_call`."""
+        if route.local is None:  # they are decoded where they are used
+            return await self._call(run, route, policy, (), {})
+        call = self._codec.decode(header, run.claim.message)
+        found = None
+        if call.refs:
+            self._keeper.keep(run.claim)
+            try:
+                found = await self._rows.fetch(call.refs, timeout=route.timeout, on_missing=route.on_missing)
+            except (UndecodableTask, ModelNotFound):
+                raise
+            except BaseException as error:
+                return self._after_error(run, policy, error)
+        args, kwargs = self._codec.build(header, call, route.parameters, found)
+        return await self._call(run, route, policy, args, kwargs)
+
+    async def _call(
+        self, run: _Run, route: Route, policy: RetryPolicy, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> tuple[Verdict | None, Any]:
         """Run the function; the verdict, and what is still running if a timeout could not stop it."""
         claim, message = run.claim, run.claim.message
         local, timeout, clock = route.local, route.timeout, self._seams.monotonic
-        if local is not None:
-            args, kwargs = self._codec.arguments(header, message, route.parameters)
-        else:
-            args, kwargs = [], {}  # they are decoded where they are used
         deadline = None if timeout is None else clock() + timeout
         current = CurrentTask(
             id=message.id, name=route.name, attempt=claim.attempt, queue=message.queue, deadline=deadline
@@ -247,6 +272,13 @@ class Worker:
             if failpoints.ACTIVE:
                 failpoints.hit("worker.after_run")
         return ACK, None
+
+    def _after_missing(self, run: _Run, route: Route, gone: ModelNotFound) -> Verdict:
+        verdict = after_missing(route.on_missing, error=str(gone))
+        if verdict is ACK:
+            run.failed = True
+            logger.info("task %s (%s) is discarded: a row among its arguments is gone", run.claim.message.id, run.name)
+        return verdict
 
     def _after_error(self, run: _Run, policy: RetryPolicy, error: BaseException) -> tuple[Verdict | None, Any]:
         this = asyncio.current_task()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from asynctasq.domain.errors import ConfigurationError
 from asynctasq.domain.queue_name import check_queue_name
@@ -27,6 +28,10 @@ class ExecutionMode(enum.Enum):
         return cls.ASYNC if is_async else cls.SYNC
 
 
+OnMissing = Literal["dead", "discard", "none"]
+"""What becomes of a task when a row among its arguments is gone: a dead letter, nothing, or a run with None in its place."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskConfig:
     """How a task is queued and run.
@@ -37,10 +42,11 @@ class TaskConfig:
         timeout: seconds that one attempt may take; None for no limit.
         mode: where it runs.
         driver: a driver's name or instance; None for the app's default. Opaque here.
+        on_missing: what follows when an ORM row among the arguments is gone.
 
     Raises:
         InvalidName: `queue` is outside the grammar.
-        ConfigurationError: `timeout` is not a positive number of seconds.
+        ConfigurationError: `timeout` is not a positive number of seconds, or `on_missing` is none of its words.
     """
 
     queue: str = "default"
@@ -48,12 +54,18 @@ class TaskConfig:
     timeout: float | None = None
     mode: ExecutionMode = ExecutionMode.ASYNC
     driver: object | None = None
+    on_missing: OnMissing = "dead"
 
     def __post_init__(self) -> None:
         check_queue_name(self.queue)
         check_seconds("timeout", self.timeout, optional=True)
         if self.timeout == 0:
             raise ConfigurationError("timeout=0: use a positive number of seconds, or None for no limit")
+        if self.on_missing not in get_args(OnMissing):
+            raise ConfigurationError(
+                f'on_missing={self.on_missing!r}: use "dead" for a dead letter, "discard" to drop the task, '
+                'or "none" to run it with None in the place of the row'
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

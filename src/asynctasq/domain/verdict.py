@@ -8,6 +8,7 @@ from asynctasq.domain.failure import Failure
 from asynctasq.domain.message import Claim, Message
 from asynctasq.domain.retry import RetryPolicy
 from asynctasq.domain.steering import Course, Steering
+from asynctasq.domain.task import OnMissing
 
 UNKNOWN_TASK_DELAY = 30.0
 """Seconds between two looks at a task that this worker does not know: a deploy replaces workers within minutes."""
@@ -123,6 +124,11 @@ def after_interruption(claim: Claim, policy: RetryPolicy) -> Release | DeadLette
             error=f"attempt {claim.attempt} of 1 was cancelled when its worker stopped; a second run was not allowed",
         )
     return Release()
+
+
+def after_missing(on_missing: OnMissing, *, error: str) -> DeadLetter | Ack:
+    """What follows when a task cannot run because a row among its arguments is gone. It will not come back."""
+    return ACK if on_missing == "discard" else DeadLetter(reason="a row among its arguments is gone", error=error)
 
 
 def unknown_task(*, age: float, reason: str) -> Release | DeadLetter:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Protocol
 
+from asynctasq.domain.message import ModelRef
+
 
 class Serializer(Protocol):
     """Turns plain values into a framed body and back.
@@ -29,8 +31,15 @@ class Serializer(Protocol):
         """
 
     @abstractmethod
-    def loads(self, body: bytes, *, id: str, queue: str) -> object:
+    def loads(self, body: bytes, *, id: str, queue: str, refs: list[ModelRef] | None = None) -> object:
         """Decode a body.
+
+        Args:
+            body: what `dumps` gave.
+            id: the message's id.
+            queue: the message's queue.
+            refs: every `ModelRef` that is decoded is also appended here, the very object, so that nobody has to look for
+                them in a value that has none.
 
         Raises:
             UnknownFrame: a frame kind of a later version.

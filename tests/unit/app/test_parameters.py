@@ -364,11 +364,13 @@ def test_a_class_that_is_local_to_a_function_counts_as_absent():
     assert Parameters(task).plain
 
 
-def test_a_class_that_pydantic_cannot_build_counts_as_absent():
+def test_a_class_that_pydantic_cannot_build_is_taken_as_it_is():
     class Foreign:
         pass
 
-    assert one(Colour | Foreign).plain
+    foreign, parameters = Foreign(), one(Colour | Foreign)
+    assert back(parameters, Colour.RED) == ([Colour.RED], {})
+    assert parameters.lift("app:task", *parameters.lower("app:task", [foreign], {})) == ([foreign], {})
 
 
 def test_a_wrapper_is_looked_through():

@@ -86,6 +86,7 @@ def test_every_setting_has_a_flat_variable_with_one_underscore_behind_its_group(
         "postgres.notify": "false",
         "sqs.endpoint_url": "http://localhost:7",
         "sqs.create_queues": "false",
+        "defaults.on_missing": "Discard",
     }
     variable = "ASYNCTASQ_" + path.upper().replace(".", "_")
     loaded = load(environ={variable: values.get(path, "7")}, tmp_path=tmp_path)

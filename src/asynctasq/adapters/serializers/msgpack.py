@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import msgpack
@@ -9,6 +11,7 @@ import msgpack
 from asynctasq.adapters.serializers import msgpack_limits as limits
 from asynctasq.adapters.serializers import msgpack_types as types
 from asynctasq.domain.errors import SerializationError, UndecodableTask, UnknownFrame
+from asynctasq.domain.message import ModelRef
 from asynctasq.ports.serializer import Serializer
 
 PLAIN: Final = 0x01
@@ -49,8 +52,8 @@ class MsgpackSerializer(Serializer):
             ) from error
         return b"\x01" + packed
 
-    def loads(self, body: bytes, *, id: str, queue: str) -> object:  # noqa: ARG002
-        """Decode a body.
+    def loads(self, body: bytes, *, id: str, queue: str, refs: list[ModelRef] | None = None) -> object:  # noqa: ARG002
+        """Decode a body; every `ModelRef` in it is also appended to `refs`.
 
         Raises:
             UnknownFrame: its frame kind is one of a later version.
@@ -64,7 +67,7 @@ class MsgpackSerializer(Serializer):
         packed = body[1:]
         try:
             limits.check(packed)
-            return _unpack(packed)
+            return _unpack(packed, _ext if refs is None else partial(_ext, refs=refs))
         except Exception as error:
             raise UndecodableTask(f"the body cannot be decoded: {_reason(error)}") from error
 
@@ -101,23 +104,26 @@ def _default(value: object) -> msgpack.ExtType:
     types.refuse(value)
 
 
-def _unpack(packed: bytes) -> object:
+def _unpack(packed: bytes, ext: Callable[[int, bytes], object]) -> object:
     most = min(
         len(packed), limits.MAX_ITEMS
     )  # a list's room is taken by what its header claims, before its items are read
     return msgpack.unpackb(
-        packed, ext_hook=_ext, strict_map_key=False, timestamp=3, max_array_len=most, max_map_len=most
+        packed, ext_hook=ext, strict_map_key=False, timestamp=3, max_array_len=most, max_map_len=most
     )
 
 
-def _ext(code: int, payload: bytes) -> object:
+def _ext(code: int, payload: bytes, refs: list[ModelRef] | None = None) -> object:
     if decode := types.DECODERS.get(code):
         return decode(payload)
     if build := types.ARRAY_DECODERS.get(code):
-        items: Any = _unpack(payload)
+        items: Any = _unpack(payload, _ext if refs is None else partial(_ext, refs=refs))
         if type(items) is not list:
             raise ValueError("a container's payload is not an array")
-        return build(items)
+        value = build(items)
+        if refs is not None and type(value) is ModelRef:
+            refs.append(value)
+        return value
     raise ValueError(f"unknown type code {code}")
 
 
