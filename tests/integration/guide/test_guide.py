@@ -113,13 +113,19 @@ def test_a_call_is_dispatched_in_every_form_and_the_chain_changes_this_one_alone
     }
 
 
-def test_an_async_task_runs_on_the_loop_and_a_plain_one_beside_it_in_a_thread(broker: Broker, tmp_path: Path) -> None:
+def test_the_four_modes_run_on_the_loop_in_a_thread_and_in_processes(broker: Broker, tmp_path: Path) -> None:
     modes = Project.of("modes.py", broker, tmp_path)
     modes.dispatch()
-    on_the_loop, in_a_thread = modes.work()
+    *processes, on_the_loop, in_a_thread = sorted(modes.work(), key=lambda line: ("process" not in line, line))
     pid = on_the_loop.split()[1]
     assert on_the_loop == f"async {pid} main thread uvloop"
     assert in_a_thread == f"plain {pid} another thread"
+    children = [line.split()[2] for line in processes]
+    assert pid not in children
+    assert [line.replace(child, "PID") for line, child in zip(processes, children, strict=True)] == [
+        "async process PID main thread uvloop",
+        "plain process PID main thread",
+    ]
 
 
 def test_a_worker_runs_a_thousand_async_tasks_and_hundreds_of_plain_ones_at_the_same_time(

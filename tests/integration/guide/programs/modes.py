@@ -1,4 +1,7 @@
-"""Where a task runs: `async def` on the worker's loop, `def` in a thread of it. They need each other here, to prove it."""
+"""Where a task runs: on the worker's loop, in a thread of it, or in a child process with a loop or without.
+
+The first two need each other here, to prove that neither blocks the other.
+"""
 
 import asyncio
 import os
@@ -40,9 +43,29 @@ async def on_the_loop(data: str) -> str:
     return data
 
 
+@task(queue="heavy", process=True)
+def in_a_process(data: list[float]) -> dict[str, float]:
+    say(f"plain process {place()}")
+    return {"mean": sum(data) / len(data)}
+
+
+@task(queue="heavy", process=True, timeout=300)
+async def on_the_loop_of_a_process(path: str) -> int:
+    await asyncio.sleep(0.01)
+    say(f"async process {place()} {type(asyncio.get_running_loop()).__module__}")
+    return len(path)
+
+
 async def main() -> None:
-    # Neither of them ends before both run.
-    await dispatch_many([in_a_thread(data="blocking"), on_the_loop(data="async")])
+    # Neither of the first two ends before both run.
+    await dispatch_many(
+        [
+            in_a_thread(data="blocking"),
+            on_the_loop(data="async"),
+            in_a_process(data=[1.0, 2.0]),
+            on_the_loop_of_a_process(path="clip.mp4"),
+        ]
+    )
 
 
 if __name__ == "__main__":
