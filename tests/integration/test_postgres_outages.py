@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import random
 import signal
 import time
 from collections.abc import AsyncGenerator, Generator
@@ -15,12 +13,13 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from tests.integration.fleet import Fleet, postgres_at
-from tests.integration.history import Enqueued, check, duplicates
+from tests.integration.history import duplicates
 from tests.integration.ledger_tasks import work
+from tests.integration.outages import LEASE, lose_nothing_over_restarts
 from tests.services import Server
 from tests.services import postgres as service
 
-from asynctasq.domain.errors import DriverError, Indeterminate
+from asynctasq.domain.errors import Indeterminate
 from asynctasq.domain.message import Message
 from asynctasq.drivers.postgres_driver import PostgresDriver
 from asynctasq.ports.driver import EnqueueStatus
@@ -28,13 +27,7 @@ from asynctasq.ports.driver import EnqueueStatus
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(150)]
 
 CREATED, DUPLICATE = EnqueueStatus.CREATED, EnqueueStatus.DUPLICATE
-SEED = 20_261_125
-RESTARTS = 3
-RESUMED_IN = 10.0
-"""Seconds from a server's return until every worker starts tasks again: the longest pause between two tries, see `outage`."""
 
-LEASE = 15.0
-"""Seconds. Longer than an outage, so that what had ended before it is settled after it and nothing runs twice."""
 
 POLL = 5.0
 """Seconds within which a waiting worker looks by itself."""
@@ -73,30 +66,6 @@ async def driver(server: Server) -> AsyncGenerator[PostgresDriver]:
     await driver.close()
 
 
-async def keep_dispatching(fleet: Fleet, enough: asyncio.Event) -> int:
-    """Dispatch a few tasks at a time until there are enough, going on while the server is away. How many dispatches failed."""
-    failures = 0
-    while not enough.is_set():
-        try:
-            await fleet.dispatch(*(work(seconds=0.05) for _ in range(10)))
-        except DriverError:
-            failures += 1
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(enough.wait(), 0.1)  # the workers' pace: there is always some work and never much
-    return failures
-
-
-async def starts_everywhere(fleet: Fleet, after: float) -> float:
-    """Wait until each worker has started a task that began after a moment; how many seconds after it."""
-    pids = {worker.pid for worker in fleet.workers}
-
-    def late() -> dict[int, float]:
-        return {start.pid: start.at for start in reversed(fleet.starts()) if start.at > after}
-
-    await fleet.until(lambda: late().keys() == pids, "every worker to start a task")
-    return max(late().values()) - after
-
-
 def restart(server: Server) -> None:
     """Start a server that was killed. What it leaves of shared memory goes when the last of its processes has noticed."""
     deadline = time.monotonic() + 10
@@ -111,28 +80,7 @@ def restart(server: Server) -> None:
 async def test_a_server_killed_and_restarted_under_load_loses_nothing_and_its_workers_go_on(
     server: Server, fleet: Fleet
 ) -> None:
-    chance, enough = random.Random(SEED), asyncio.Event()
-    for _ in range(2):
-        fleet.spawn()
-    dispatching = asyncio.create_task(keep_dispatching(fleet, enough))
-    await starts_everywhere(fleet, after=0)
-    for _ in range(RESTARTS):
-        await asyncio.sleep(chance.uniform(0.3, 1.0))  # anywhere in what they do
-        await asyncio.to_thread(server.kill)
-        await asyncio.sleep(chance.uniform(0.3, 2.0))
-        await asyncio.to_thread(restart, server)
-        assert await starts_everywhere(fleet, after=time.monotonic()) <= RESUMED_IN
-    enough.set()
-    failures = await dispatching
-    assert failures, "the server was never missed: it must be away for longer"
-    await fleet.drained()
-    await fleet.stop()
-    # A dispatch that failed may have been carried out all the same: nobody was promised those tasks, and they may run.
-    promised = {event.task for event in fleet.events if isinstance(event, Enqueued)}
-    assert not await fleet.dead()
-    history = [*fleet.events, *(event for event in fleet.ran() if event.task in promised)]
-    violations = check(history, lease=fleet.lease)
-    assert not violations, "\n".join([*map(str, violations), fleet.logs()])
+    await lose_nothing_over_restarts(fleet, kill=server.kill, start=lambda: restart(server))
 
 
 async def test_a_worker_whose_listener_is_ended_starts_the_next_task_by_itself_and_is_soon_told_again(

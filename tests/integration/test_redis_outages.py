@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
 import time
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
@@ -13,23 +11,13 @@ import pytest
 import pytest_asyncio
 import redis.asyncio
 from tests.integration.fleet import Fleet, redis_at
-from tests.integration.history import Enqueued, check, duplicates
+from tests.integration.history import duplicates
 from tests.integration.ledger_tasks import work
+from tests.integration.outages import LEASE, RESUMED_IN, lose_nothing_over_restarts, starts_everywhere
 from tests.services import Server
 from tests.services import redis as service
 
-from asynctasq.domain.errors import DriverError
-
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(150)]
-
-SEED = 20_261_125
-RESTARTS = 3
-RESUMED_IN = 10.0
-"""Seconds from a server's return until every worker starts tasks again: the longest pause between two tries, see `outage`."""
-
-
-LEASE = 15.0
-"""Seconds. Longer than an outage, so that what had ended before it is settled after it and nothing runs twice."""
 
 
 @pytest.fixture
@@ -45,58 +33,10 @@ async def fleet(server: Server, tmp_path: Path) -> AsyncGenerator[Fleet]:
         yield fleet
 
 
-async def keep_dispatching(fleet: Fleet, enough: asyncio.Event) -> int:
-    """Dispatch a few tasks at a time until there are enough, going on while the server is away. How many dispatches failed."""
-    failures = 0
-    while not enough.is_set():
-        try:
-            # The delayed ones are the server's alone when it dies.
-            await fleet.dispatch(work(seconds=0).delay(4), *(work(seconds=0.05) for _ in range(10)))
-        except DriverError:
-            failures += 1
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(
-                enough.wait(), 0.1
-            )  # the workers' pace, so that there is always some work and never much
-    return failures
-
-
-async def starts_everywhere(fleet: Fleet, after: float) -> float:
-    """Wait until each worker has started a task that began after a moment; how many seconds after it."""
-    pids = {worker.pid for worker in fleet.workers}
-
-    def late() -> dict[int, float]:
-        return {start.pid: start.at for start in reversed(fleet.starts()) if start.at > after}
-
-    await fleet.until(lambda: late().keys() == pids, "every worker to start a task")
-    return max(late().values()) - after
-
-
 async def test_a_server_killed_and_restarted_under_load_loses_nothing_and_its_workers_go_on(
     server: Server, fleet: Fleet
 ) -> None:
-    chance, enough = random.Random(SEED), asyncio.Event()
-    for _ in range(2):
-        fleet.spawn()
-    dispatching = asyncio.create_task(keep_dispatching(fleet, enough))
-    await starts_everywhere(fleet, after=0)
-    for _ in range(RESTARTS):
-        await asyncio.sleep(chance.uniform(0.3, 1.0))  # anywhere in what they do
-        await asyncio.to_thread(server.kill)
-        await asyncio.sleep(chance.uniform(0.3, 2.0))
-        await asyncio.to_thread(server.start)
-        assert await starts_everywhere(fleet, after=time.monotonic()) <= RESUMED_IN
-    enough.set()
-    failures = await dispatching
-    assert failures, "the server was never missed: it must be away for longer"
-    await fleet.drained()
-    await fleet.stop()
-    # A dispatch that failed may have been carried out all the same: nobody was promised those tasks, and they may run.
-    promised = {event.task for event in fleet.events if isinstance(event, Enqueued)}
-    assert not await fleet.dead()
-    history = [*fleet.events, *(event for event in fleet.ran() if event.task in promised)]
-    violations = check(history, lease=fleet.lease)
-    assert not violations, "\n".join([*map(str, violations), fleet.logs()])
+    await lose_nothing_over_restarts(fleet, kill=server.kill, start=server.start)
 
 
 async def test_scripts_that_are_forgotten_again_and_again_under_load_cost_nothing(server: Server, fleet: Fleet) -> None:
