@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from asynctasq.app.container import Container
@@ -37,7 +37,9 @@ class App:
         defaults: what a task's missing options follow.
     """
 
-    def __init__(self, loaded: LoadedSettings, *, registry: Registry = REGISTRY) -> None:
+    def __init__(
+        self, loaded: LoadedSettings, *, registry: Registry = REGISTRY, container: Container | None = None
+    ) -> None:
         self.settings: Settings = loaded.settings
         self.sources = loaded.sources
         self.registry = registry
@@ -48,7 +50,7 @@ class App:
             timeout=given.timeout,
             on_missing=given.on_missing,
         )
-        self.container = Container(settings=self.settings)
+        self.container = container or Container(settings=self.settings)
         self.drivers = self.container.drivers()
         self._connections = self.container.connections()
         self._codec = self.container.codec()
@@ -111,6 +113,7 @@ class App:
         return Message(id=message_id, queue=task.config.queue, body=body, delay=task.delay), driver
 
 
+_make_app: Callable[[LoadedSettings], App] = App
 _current: App | None = None
 _current_lock = threading.Lock()
 
@@ -129,8 +132,8 @@ def init(config: Mapping[str, object] | str | None = None, *, cli: Mapping[str, 
     Raises:
         ConfigurationError: an unknown key or a bad value, by its path and with the nearest known name.
     """
-    global _current  # noqa: PLW0603 -- the one process-wide variable there is
-    app = App(load_settings(config, cli=cli))
+    global _current  # noqa: PLW0603 -- what is process-wide is here
+    app = _make_app(load_settings(config, cli=cli))
     app.drivers.get()  # an unknown driver fails here, not at the first dispatch
     _current = app
     return app
@@ -144,3 +147,19 @@ def current() -> App:
                 init()
     assert _current is not None
     return _current
+
+
+@contextlib.contextmanager
+def replaced(make: Callable[[LoadedSettings], App]) -> Generator[None]:
+    """Until the end, what `init()` makes is made by `make`, and so is the current app, with the settings in force now.
+
+    For tests: code that initialises asynctasq, or finds it initialised, gets an app of theirs.
+    """
+    global _make_app, _current
+    before = _make_app, _current
+    loaded = LoadedSettings(_current.settings, _current.sources) if _current else load_settings()
+    _make_app, _current = make, make(loaded)
+    try:
+        yield
+    finally:
+        _make_app, _current = before

@@ -42,8 +42,20 @@ class Route:
     remote: RemoteExecutor | None
 
 
+_HERE = {ExecutionMode.ASYNC_PROCESS: ExecutionMode.ASYNC, ExecutionMode.SYNC_PROCESS: ExecutionMode.SYNC}
+
+
 class Routes:
-    """The routes of one worker: only registered tasks have one."""
+    """The routes of one worker: only registered tasks have one.
+
+    Args:
+        registry: the tasks.
+        defaults: what their missing options follow.
+        rows: what surrounds a function that uses an ORM.
+        local: what runs tasks in this process.
+        remote: what has them run in others.
+        all_here: whether those of other processes run in this one too.
+    """
 
     def __init__(
         self,
@@ -53,7 +65,9 @@ class Routes:
         *,
         local: Mapping[ExecutionMode, LocalExecutor],
         remote: Mapping[ExecutionMode, RemoteExecutor],
+        all_here: bool = False,
     ) -> None:
+        self._all_here = all_here
         self._rows = rows
         self._registry = registry
         self._defaults = defaults
@@ -77,6 +91,7 @@ class Routes:
         if function is None:
             raise TaskNotFound(f"no task {name!r} is registered in this worker")
         config = function.config(self._defaults)
+        mode = _HERE.get(config.mode, config.mode) if self._all_here else config.mode
         return Route(
             name=function.name,
             function=self._rows.surround(function.fn),
@@ -84,7 +99,7 @@ class Routes:
             policy=config.retry,
             timeout=config.timeout,
             on_missing=config.on_missing,
-            mode=config.mode,
-            local=self._local.get(config.mode),
-            remote=self._remote.get(config.mode),
+            mode=mode,
+            local=self._local.get(mode),
+            remote=self._remote.get(mode),
         )

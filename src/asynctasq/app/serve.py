@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from asynctasq.app.bootstrap import App
@@ -25,6 +25,7 @@ from asynctasq.app.worker_options import WorkerOptions
 from asynctasq.domain.queue_name import check_queue_name
 from asynctasq.domain.task import ExecutionMode
 from asynctasq.ports.driver import QueueDriver
+from asynctasq.ports.executor import LocalExecutor
 
 logger = logging.getLogger("asynctasq.worker")
 
@@ -63,8 +64,21 @@ class Serving:
     burst: bool = False
 
 
-def build_worker(app: App, serving: Serving, *, keeper_in_thread: bool = True) -> Worker:
+def build_worker(
+    app: App,
+    serving: Serving,
+    *,
+    keeper_in_thread: bool = True,
+    watched: Callable[[LocalExecutor], LocalExecutor] | None = None,
+) -> Worker:
     """A worker of this app, not running yet.
+
+    Args:
+        app: whose tasks it runs.
+        serving: what it is asked to serve.
+        keeper_in_thread: False lets the leases be kept on the worker's own loop.
+        watched: for whoever wants to see the runs: given an executor, what is used in its place. All tasks then run in this
+            process.
 
     Raises:
         ConfigurationError: the driver or a queue cannot be served as asked.
@@ -72,8 +86,10 @@ def build_worker(app: App, serving: Serving, *, keeper_in_thread: bool = True) -
     container, given = app.container, app.settings.worker
     description = app.drivers.get(serving.driver)
     seams: Seams = container.seams()
-    event_loop = container.event_loop_executor()
-    threads = container.thread_executor(serving.threads or given.threads)
+    event_loop: LocalExecutor = container.event_loop_executor()
+    threads: LocalExecutor = container.thread_executor(serving.threads or given.threads)
+    if watched is not None:
+        event_loop, threads = watched(event_loop), watched(threads)
     children = container.process_executor(
         functools.partial(prepare, serving.origin or Origin.of(app.registry)),
         serving.children or given.children or _cores(),
@@ -100,6 +116,7 @@ def build_worker(app: App, serving: Serving, *, keeper_in_thread: bool = True) -
             container.rows(),
             local={ExecutionMode.ASYNC: event_loop, ExecutionMode.SYNC: threads},
             remote={ExecutionMode.ASYNC_PROCESS: children, ExecutionMode.SYNC_PROCESS: children},
+            all_here=watched is not None,
         ),
         executors=[event_loop, threads, children],
         keeper_in_thread=keeper_in_thread,
