@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -19,8 +21,20 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 STAND_INS = Path(__file__).with_name("stand_ins")
 LANGUAGES = {"python", "sh", "toml", "text", "yaml", "ini", "dockerfile"}
 WITH_PYTHON = sorted({block.page for block in BLOCKS if block.language == "python" and block.mark is None})
+TEST = re.compile(r"^(?:async )?def test_\w+\((?!self)", re.MULTILINE)
+WITH_TESTS = [page for page in PAGES if TEST.search(page.read_text())]
 NOT_RUN = 3
 """How many Python blocks say that they are not run. One more is a decision, not an accident."""
+
+
+def program(page: Path) -> str:
+    """The Python of a page, each line where the page has it, so that an error names the page's line."""
+    lines = [""] * len(page.read_text().splitlines())
+    for block in blocks(page):
+        if block.language == "python" and block.mark != "not checked":
+            code = block.source.splitlines()
+            lines[block.line - 1 : block.line - 1 + len(code)] = code
+    return "\n".join(lines) + "\n"
 
 
 def name(value: object) -> str:
@@ -58,16 +72,30 @@ def test_the_programs_of_a_page_run(page: Path, tmp_path: Path) -> None:
     assert "Exception ignored" not in done.stderr, done.stderr  # a task that was never dispatched, a file left open
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("page", WITH_TESTS, ids=name)
+def test_the_tests_that_a_page_shows_pass(page: Path, tmp_path: Path) -> None:
+    shutil.copy(STAND_INS / "fixtures.py", tmp_path / "conftest.py")
+    (tmp_path / f"test_{page.stem}.py").write_text(program(page))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"),
+            *("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(STAND_INS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert f"{len(TEST.findall(page.read_text()))} passed" in done.stdout
+
+
 @pytest.mark.timeout(240)  # a type checker's cold start, on a machine that runs other tests beside it
 def test_the_types_of_all_programs_are_right(tmp_path: Path) -> None:
     for page in PAGES:
-        # Each line where the page has it, so that an error names the page's line.
-        lines = [""] * len(page.read_text().splitlines())
-        for block in blocks(page):
-            if block.language == "python" and block.mark != "not checked":
-                code = block.source.splitlines()
-                lines[block.line - 1 : block.line - 1 + len(code)] = code
-        (tmp_path / f"{page.stem.replace('-', '_')}.py").write_text("\n".join(lines) + "\n")
+        (tmp_path / f"{page.stem.replace('-', '_')}.py").write_text(program(page))
     relaxed = [
         *("top-level-await", "no-redef"),  # a page awaits in no function, and shows a name in several versions
         *("override", "abstract"),  # a fixture that overrides ours, of a driver that is not complete yet

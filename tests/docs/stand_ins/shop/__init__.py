@@ -1,0 +1,1 @@
+"""What a page calls a reader's own shop."""
