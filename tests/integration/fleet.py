@@ -203,6 +203,17 @@ class Fleet:
             # One that is still starting has no handler yet and holds nothing.
             assert worker.process.returncode in {0, -signal.SIGTERM}, worker.log.read_text()
 
+    async def serves(self, worker: Worker, *, processes: int = 1) -> None:
+        """Wait until a worker, or every process of it, is about to claim."""
+        await self.until(lambda: worker.log.read_text().count(" serves ") == processes, "a worker to start")
+
+    async def retire(self, worker: Worker) -> None:
+        """SIGTERM to one, and wait until it has ended well."""
+        worker.process.terminate()
+        await self.until(lambda: not worker.alive, "the worker to stop")
+        worker.buried = True
+        assert worker.process.returncode == 0, worker.log.read_text()
+
     async def nemesis(self, chance: random.Random, *, kills: int, between: tuple[float, float]) -> None:
         """Kill random workers at random times, and replace each at once."""
         for _ in range(kills):
@@ -243,6 +254,10 @@ class Fleet:
     def starts(self) -> list[Started]:
         """The runs that began so far, in order."""
         return sorted((event for event in self.ran() if isinstance(event, Started)), key=lambda start: start.at)
+
+    async def started(self, count: int) -> None:
+        """Wait until so many runs have begun."""
+        await self.until(lambda: len(self.starts()) >= count, f"{count} runs to begin")
 
     async def stats(self) -> QueueStats:
         """How the queue stands."""

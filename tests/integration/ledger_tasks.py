@@ -37,6 +37,13 @@ def work_in_thread(seconds: float) -> None:
         time.sleep(seconds)
 
 
+@task(max_attempts=MANY)
+async def block(seconds: float) -> None:
+    """What no async task should do."""
+    with recorded():
+        time.sleep(seconds)  # noqa: ASYNC251
+
+
 @task(max_attempts=MANY, retry_delay=FAILED_RETRY_DELAY)
 async def fail_until(attempt: int) -> None:
     with recorded():

@@ -9,11 +9,11 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from subprocess import PIPE
 
 import pytest
+from tests.integration.shell import Shell
 
 JOBS = """
 import asyncio, os, sys, time
@@ -51,86 +51,6 @@ async def main(name, *arguments):
 if __name__ == "__main__":
     run(main(*sys.argv[1:]))
 """
-
-
-class Shell:
-    """Runs commands in a project folder, with a clean environment."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.started = []
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCTASQ_")}
-
-    def run(self, *words):
-        return subprocess.run(words, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
-
-    def asynctasq(self, *words):
-        return self.run(sys.executable, "-m", "asynctasq", *words)
-
-    def dispatch(self, *words, file="jobs.py"):
-        done = self.run(sys.executable, file, *words)
-        assert done.returncode == 0, done.stderr
-
-    def stats(self):
-        answer = json.loads(self.asynctasq("stats", "--json").stdout)
-        return {queue["queue"]: queue for queue in answer}
-
-    def worker(self, *words):
-        self.started.append(Running(self, words))
-        return self.started[-1]
-
-
-class Running:
-    """A worker whose output is read as it comes."""
-
-    def __init__(self, shell, words):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "asynctasq", "worker", *words],
-            cwd=shell.folder,
-            env=shell.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.log = ""
-        self._logged = threading.Condition()
-        self._reads = threading.Thread(target=self._read, daemon=True)  # so that a full pipe never blocks the worker
-        self._reads.start()
-
-    def _read(self):
-        for line in self.process.stderr:
-            with self._logged:
-                self.log += line
-                self._logged.notify()
-
-    def read_log(self, words):
-        """Wait until the log says so."""
-        with self._logged:
-            assert self._logged.wait_for(lambda: words in self.log, timeout=30), self.log
-
-    def read(self, pattern):
-        seen = ""
-        for line in self.process.stdout:
-            seen += line
-            if match := re.search(pattern, line):
-                return match
-        return pytest.fail(f"{pattern!r} did not come:\n{seen}{self.log}")
-
-    def stop(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-        return self.end()
-
-    def end(self):
-        rest = self.process.stdout.read()
-        self._reads.join()
-        return self.process.wait(), rest
-
-    def close(self):
-        self.process.kill()
-        self.process.stdout.close()
-        self.process.wait()
-        self._reads.join()
-        self.process.stderr.close()
 
 
 @pytest.fixture
@@ -282,7 +202,7 @@ def test_several_processes_drain_a_burst_and_end(shell):
     ("words", "code", "said"),
     [
         (["worker", "nowhere"], 2, "there is no module 'nowhere'"),
-        (["worker", "--driver", "mysql"], 2, "not available yet"),
+        (["worker", "--driver", "mysqll"], 2, "there is no driver 'mysqll'"),
         (["worker", "jobs", "--processes", "0"], 2, "worker.processes=0 (command line)"),
         (["stats", "--driver", "sqlite:////dev/null/queue.db"], None, "/dev/null/queue.db"),
         (["dead", "show", "nothing"], 1, "there is no dead letter nothing"),

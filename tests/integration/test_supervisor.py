@@ -36,9 +36,15 @@ SUPERVISES = """
 import asyncio, logging, sys
 from asynctasq.app.supervisor import Restarts, Supervisor
 logging.basicConfig(stream=sys.stdout, level="INFO", format="%(message)s")
+async def changes():
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    async for line in reader: yield [line.decode().strip()]
 async def main():
     restarts = Restarts(first=0.01, most=0.02, steady={steady}, loop=3)
-    return await Supervisor([sys.executable, {child!r}], {processes}, burst={burst}, restarts=restarts).run()
+    watched = changes() if {watches} else None
+    command = [sys.executable, {child!r}]
+    return await Supervisor(command, {processes}, burst={burst}, restarts=restarts, changes=watched).run()
 code = asyncio.run(main())
 print("supervisor ends", code, flush=True)
 sys.exit(code)
@@ -48,13 +54,14 @@ sys.exit(code)
 class Supervised:
     """A supervisor of children that run `child`."""
 
-    def __init__(self, folder, child, *, processes=2, burst=False, steady=60.0):
+    def __init__(self, folder, child, *, processes=2, burst=False, steady=60.0, watches=False):
         file = folder / "child.py"
         file.write_text(PRELUDE + child)
-        code = SUPERVISES.format(child=str(file), processes=processes, burst=burst, steady=steady)
+        code = SUPERVISES.format(child=str(file), processes=processes, burst=burst, steady=steady, watches=watches)
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-c", code],
             cwd=folder,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -77,6 +84,11 @@ class Supervised:
         text = self.process.stdout.read()
         return text, self.process.wait()
 
+    def changes(self, file):
+        """Something that the supervisor watches has changed."""
+        self.process.stdin.write(f"{file}\n")
+        self.process.stdin.flush()
+
     def signal(self, number):
         self.process.send_signal(number)
 
@@ -93,6 +105,7 @@ def supervise(tmp_path):
     for supervised in started:
         supervised.process.kill()  # the children follow: it is what is tested here
         supervised.process.stdout.close()
+        supervised.process.stdin.close()
         supervised.process.wait()
 
 
@@ -165,6 +178,65 @@ def test_a_worker_that_cannot_work_as_configured_stops_all(supervise):
     assert "cannot work as it is configured: all are stopped" in text
     assert "started again" not in text
     assert code == 2
+
+
+def test_a_worker_that_has_done_its_share_is_started_again_and_that_is_no_death(supervise):
+    supervised = supervise(ONCE.format("say('done'); sys.exit(0)", WAITS.replace("\n", "\n    ")), processes=1)
+    supervised.read("worker 1 has done its share and is started again")
+    supervised.read(r"^up")
+    supervised.signal(signal.SIGTERM)
+    text, code = supervised.rest()
+    assert "started again in" not in text
+    assert code == 0
+
+
+def test_at_a_change_the_workers_stop_in_good_order_and_are_started_again_at_once(supervise):
+    supervised = supervise(WAITS + "say('clean')\n", watches=True)
+    before = {match[1] for match in supervised.read(r"^up (\d+)", times=2)}
+    supervised.changes("shop.py")
+    supervised.read("shop.py: the workers are started again")
+    supervised.read(r"^clean", times=2)
+    after = {match[1] for match in supervised.read(r"^up (\d+)", times=2)}
+    assert not before & after
+    supervised.signal(signal.SIGTERM)
+    text, code = supervised.rest()
+    assert text.count("clean") == 2
+    assert "started again in" not in text, "that is no death"
+    assert code == 0
+
+
+def test_where_changes_are_watched_a_worker_that_cannot_work_waits_for_the_next(supervise):
+    child = ONCE.format("say('broken'); sys.exit(2)", WAITS.replace("\n", "\n    "))
+    supervised = supervise(child, processes=1, watches=True)
+    supervised.read("worker 1 cannot work as it is: it is started again at the next change")
+    supervised.changes("shop.py")
+    supervised.read(r"^up")
+    supervised.signal(signal.SIGTERM)
+    assert supervised.rest()[1] == 0
+
+
+def test_where_changes_are_watched_a_worker_that_cannot_work_can_be_given_up(supervise):
+    supervised = supervise("say('broken'); sys.exit(2)\n", processes=1, watches=True)
+    supervised.read("started again at the next change")
+    supervised.signal(signal.SIGTERM)
+    text, code = supervised.rest()
+    assert "broken" not in text
+    assert code == 0
+
+
+def test_the_first_signal_to_stop_is_no_second_one_for_a_worker_that_stops_for_a_change(supervise):
+    supervised = supervise("needed = 2\n" + WAITS, processes=1, watches=True)
+    supervised.read(r"^up")
+    supervised.changes("shop.py")
+    supervised.read("got SIGTERM")
+    supervised.signal(signal.SIGTERM)
+    supervised.signal(signal.SIGQUIT)
+    (got,) = supervised.read(r"got (\w+)")
+    assert got[1] == "SIGQUIT"
+    supervised.signal(signal.SIGTERM)
+    text, code = supervised.rest()
+    assert text.count("got SIGTERM") == 1
+    assert code == 0
 
 
 def test_in_a_burst_a_worker_that_ends_is_done_and_one_that_is_killed_is_started_again(supervise):

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from asynctasq.app.leaving import Left
 from asynctasq.domain.errors import ConfigurationError
 
 
@@ -94,6 +95,8 @@ def _import(name: str, shown: str) -> ModuleType:
             raise _failed(shown, error) from error
         where = ", ".join(dict.fromkeys(entry for entry in sys.path if Path(entry).is_dir()))
         raise ConfigurationError(f"cannot import {shown}: there is no module {error.name!r} in {where}") from error
+    except Left:
+        raise
     except (Exception, SystemExit) as error:  # a script that ends with sys.exit() is imported here, not run
         raise _failed(shown, error) from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import sys
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
@@ -92,17 +93,18 @@ class Intake:
         self._ahead: collections.deque[Claim] = collections.deque()
         self._eager = False
         self._returning: asyncio.TimerHandle | None = None
+        self._left = options.max_tasks or sys.maxsize
         self._claims = 0
         self._first_queue = 0
 
     async def run(self) -> None:
-        """Claim until cancelled; in burst, until nothing is ready and nothing runs.
+        """Claim until cancelled, or until as many have started as may; in burst, until nothing is ready and nothing runs.
 
         Raises:
             ConfigurationError: the broker can be reached but never be used as configured.
         """
         taken, options = self._slots.taken, self._options
-        while True:
+        while self._left:
             limit = await self._room()
             idle = not taken and not self._settler.backlog
             try:
@@ -130,12 +132,16 @@ class Intake:
     def slot_freed(self) -> None:
         """Start a claim that waits for a slot, if there is one."""
         if self._ahead:
-            self._slots.start(self._ahead.popleft())
+            self._start(self._ahead.popleft())
 
     def give_back(self) -> None:
         """Release what was claimed ahead and has found no slot: others may have it."""
         while self._ahead:
             self._slots.give_back(self._ahead.popleft())
+
+    def _start(self, claim: Claim) -> None:
+        self._left -= 1
+        self._slots.start(claim)
 
     def _take(self, claims: Sequence[Claim], *, limit: int) -> None:
         """Start the claims, and keep for later those that have no slot.
@@ -147,11 +153,12 @@ class Intake:
         starved = not taken
         for claim in claims:
             if len(taken) < most:
-                self._slots.start(claim)
+                self._start(claim)
             else:
                 self._keeper.keep(claim)
                 self._ahead.append(claim)
-        more = len(claims) == limit and self._driver.capabilities.refunds_release
+        endless = self._options.max_tasks is None  # else what is claimed ahead may never be started here
+        more = len(claims) == limit and endless and self._driver.capabilities.refunds_release
         self._eager = more and not self._ahead and (self._eager or starved)
         if self._ahead:
             if self._returning is not None:
@@ -167,7 +174,7 @@ class Intake:
         if room <= most // 8:
             await self._seams.sleep(GATHER)
             room = self._free()
-        return min(room, most)
+        return min(room, most, self._left)
 
     def _free(self) -> int:
         """How many more claims can be held: the free slots, and as many again while tasks are quick."""
@@ -207,6 +214,6 @@ class Intake:
         except asyncio.CancelledError:  # the worker was stopped meanwhile
             self._slots.give_back(alone)
             raise
-        self._slots.start(alone)
+        self._start(alone)
         while alone.receipt in self._slots.taken:
             await self._slots.change()

@@ -7,7 +7,10 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from asynctasq.app.context import CURRENT
 
 logger = logging.getLogger("asynctasq.worker")
 
@@ -22,11 +25,11 @@ class LoopWatch:
     """Asks the loop for a sign of life from a thread; one warning per time that it is blocked.
 
     Args:
-        name_of: the name of the task that an asyncio task runs, for the warning.
+        tasks: what runs, for people, by the asyncio task that runs it.
     """
 
-    def __init__(self, name_of: Callable[[asyncio.Task[object] | None], str]) -> None:
-        self._name_of = name_of
+    def __init__(self, tasks: Callable[[], Mapping[asyncio.Task[None], str]]) -> None:
+        self._tasks = tasks
         self._stop = threading.Event()
 
     def start(self) -> None:
@@ -58,6 +61,19 @@ class LoopWatch:
             "the event loop has been blocked for more than %.0f s by %s: every other async task waits; "
             "use `def` (a thread) or await something. Stack:\n%s",
             PATIENCE,
-            self._name_of(asyncio.current_task(loop)),
+            self._named(asyncio.current_task(loop)),
             stack,
         )
+
+    def _named(self, blocking: asyncio.Task[Any] | None) -> str:
+        """Which task it is that blocks, itself or by an asyncio task that was made under it."""
+        if blocking is None:
+            return "a callback"
+        running = self._tasks()
+        if blocking in running:
+            return f"task {running[blocking]}"
+        if sys.version_info >= (3, 12) and (under := blocking.get_context().get(CURRENT)) is not None:
+            return f"task {under.id} ({under.name}), attempt {under.attempt}"
+        # Before Python 3.12 nobody tells an asyncio task's context; that of a timeout is called as the one that waits for it.
+        named = (what for task, what in running.items() if task.get_name() == blocking.get_name())
+        return next((f"task {what}" for what in named), f"the asyncio task {blocking.get_name()}")

@@ -1,15 +1,12 @@
-"""One worker process: builds the worker, says what it serves, listens to signals, and answers with an exit status."""
+"""One worker process: builds the worker, says what it serves, runs it, and answers with an exit status."""
 
 from __future__ import annotations
 
 import asyncio
 import collections
-import faulthandler
 import functools
 import logging
 import os
-import signal
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +17,7 @@ from asynctasq.app.loop_watch import LoopWatch
 from asynctasq.app.origin import Origin
 from asynctasq.app.routes import Routes
 from asynctasq.app.seams import Seams
+from asynctasq.app.signals import Signals
 from asynctasq.app.worker import Worker
 from asynctasq.app.worker_options import WorkerOptions
 from asynctasq.domain.queue_name import check_queue_name
@@ -46,6 +44,7 @@ class Serving:
         max_tasks_per_child: attempts after which a child process is replaced.
         max_memory_per_child: megabytes beyond which it is.
         origin: what the worker's children import; None for the modules that made the tasks.
+        max_tasks: after how many tasks it stops.
         lease: seconds.
         shutdown_grace: seconds that running tasks get when the worker is stopped.
         burst: stop when nothing is ready.
@@ -59,6 +58,7 @@ class Serving:
     max_tasks_per_child: int | None = None
     max_memory_per_child: int | None = None
     origin: Origin | None = None
+    max_tasks: int | None = None
     lease: float | None = None
     shutdown_grace: float | None = None
     burst: bool = False
@@ -104,6 +104,7 @@ def build_worker(
         concurrency=serving.concurrency or given.concurrency,
         lease=given.lease if serving.lease is None else serving.lease,
         shutdown_grace=given.shutdown_grace if serving.shutdown_grace is None else serving.shutdown_grace,
+        max_tasks=serving.max_tasks or given.max_tasks,
         burst=serving.burst,
     )
     worker: Worker = container.worker(
@@ -136,35 +137,17 @@ def serve(app: App, serving: Serving) -> int:
 async def _serve(app: App, serving: Serving) -> int:
     worker = build_worker(app, serving)
     _announce(app, serving, worker)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _on_signal, worker, number)
-    loop.add_signal_handler(signal.SIGQUIT, _dump, worker)
-    watch = LoopWatch(worker.name_of)
+    watch = LoopWatch(worker.tasks)
     watch.start()
     summary = asyncio.create_task(_summarize(worker))
     try:
-        await worker.run()
+        with Signals(worker, grace=worker.options.shutdown_grace):
+            await worker.run()
     finally:
         watch.stop()
         summary.cancel()
     logger.info("stopped: %s", _told(worker.counts))
     return 0
-
-
-def _on_signal(worker: Worker, number: signal.Signals) -> None:
-    logger.info(
-        "%s received: %s", number.name, "stopping now" if worker.stopping else "stopping; once more to stop now"
-    )
-    worker.stop()
-
-
-def _dump(worker: Worker) -> None:
-    for task in asyncio.all_tasks():
-        task.print_stack(file=sys.stderr)
-    faulthandler.dump_traceback(all_threads=True)
-    # Last, where it is seen.
-    sys.stderr.write("\n  ".join(["asynctasq: running now:", *(worker.running() or ["nothing"])]) + "\n")
 
 
 async def _summarize(worker: Worker) -> None:

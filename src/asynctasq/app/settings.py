@@ -202,6 +202,7 @@ class WorkerSettings(_Group):
         max_tasks_per_child: attempts after which a child process is replaced by a fresh one; None for never.
         max_memory_per_child: megabytes beyond which it is, between two attempts; None for never.
         processes: worker processes.
+        max_tasks: after how many tasks a worker process stops in good order; None for no limit.
         lease: seconds that a claimed task stays hidden from other workers; a living worker renews it. At most twelve hours,
             which is what every broker can do.
         shutdown_grace: seconds that running tasks have after the first SIGTERM.
@@ -214,6 +215,7 @@ class WorkerSettings(_Group):
     max_tasks_per_child: Annotated[Whole, Field(ge=1)] | None = None
     max_memory_per_child: Annotated[Whole, Field(ge=1)] | None = None
     processes: Annotated[Whole, Field(ge=1)] = 1
+    max_tasks: Annotated[Whole, Field(ge=1)] | None = None
     lease: Annotated[float, BeforeValidator(_no_bool), Field(ge=1, le=43_200)] = 30.0
     shutdown_grace: Seconds = 30.0
 

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 _log = logging.getLogger("asynctasq.supervisor")
@@ -46,15 +46,24 @@ class Supervisor:
     SIGTERM and SIGINT are passed on to every worker each time they come, and from the first on none is started any more. SIGQUIT
     is passed on too. Workers are in process groups of their own, so that Ctrl-C reaches them once and not twice.
 
+    A worker that ends by itself with status 0 has done its share and is started again; that is no death.
+
     Args:
         command: what starts a worker; `--lifeline FD` is added to it (see `lifeline`).
         processes: how many.
         burst: a worker that ends by itself is done and not started again; one that was killed is.
         restarts: when one that has died is started again.
+        changes: gives what has changed, as often as something does: the workers then stop in good order and are started again.
     """
 
     def __init__(
-        self, command: Sequence[str], processes: int, *, burst: bool = False, restarts: Restarts | None = None
+        self,
+        command: Sequence[str],
+        processes: int,
+        *,
+        burst: bool = False,
+        restarts: Restarts | None = None,
+        changes: AsyncIterator[Sequence[str]] | None = None,
     ) -> None:
         self._command = command
         self._processes = processes
@@ -63,12 +72,15 @@ class Supervisor:
         self._running: dict[int, Process] = {}
         self._received: list[signal.Signals] = []
         self._stopping = asyncio.Event()
+        self._changes = changes
+        self._changed = asyncio.Event()
+        self._outdated: set[int] = set()
 
     async def run(self) -> int:
         """Keep the workers running until they are told to stop or are done. Returns the worst of their last exit statuses.
 
         A worker that was killed counts 128 and the signal's number, as in a shell. One that ends with status 2, usage or
-        configuration, stops all.
+        configuration, stops all; where changes are watched, the next one may put it right and is waited for.
         """
         loop = asyncio.get_running_loop()
         for number in _STOPS:
@@ -78,6 +90,10 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 kept = [group.create_task(self._keep(number, lifeline)) for number in range(1, self._processes + 1)]
+                watching = group.create_task(self._restart_at(self._changes)) if self._changes is not None else None
+                await asyncio.wait(kept)
+                if watching is not None:
+                    watching.cancel()
         finally:
             os.close(lifeline)
             os.close(held_open)
@@ -89,26 +105,57 @@ class Supervisor:
         quick_deaths = 0
         while True:
             started = asyncio.get_running_loop().time()
+            changed = self._changed
             status = await self._run_once(number, lifeline)
+            outdated = number in self._outdated
+            self._outdated.discard(number)
             if self._stopping.is_set() and -status in _STOPS:
                 return 0  # told to stop before it could listen: it had not begun
             if self._stopping.is_set() or (self._burst and status >= 0):
                 return _exit_status(status)
+            if outdated:
+                quick_deaths = 0
+                continue
+            if status == CANNOT_WORK and self._changes is not None:
+                _log.error("worker %d cannot work as it is: it is started again at the next change", number)
+                await self._rest(changed)
+                continue
             if status == CANNOT_WORK:
                 _log.error("worker %d cannot work as it is configured: all are stopped", number)
                 self._stop(signal.SIGTERM)
                 return status
             lived = asyncio.get_running_loop().time() - started
-            quick_deaths = quick_deaths + 1 if lived < self._restarts.steady else 0
-            delay = self._restarts.delay(quick_deaths)
-            _log.warning("worker %d %s; started again in %g s", number, _told(status), delay)
+            if status == 0:
+                quick_deaths, delay = 0, max(0.0, self._restarts.first - lived)
+                _log.info("worker %d has done its share and is started again", number)
+            else:
+                quick_deaths = quick_deaths + 1 if lived < self._restarts.steady else 0
+                delay = self._restarts.delay(quick_deaths)
+                _log.warning("worker %d %s; started again in %g s", number, _told(status), delay)
             if quick_deaths == self._restarts.loop:
                 _log.error(
                     "worker %d died %d times in a row soon after its start: see its own log", number, quick_deaths
                 )
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), delay)
+            await self._rest(changed, delay)
+            if self._stopping.is_set():
                 return 0  # told to stop while none was running: its death has been reported
+
+    async def _rest(self, changed: asyncio.Event, seconds: float | None = None) -> None:
+        """Until told to stop, until something has changed, or for so many seconds."""
+        ends = [asyncio.ensure_future(event.wait()) for event in (self._stopping, changed)]
+        await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+
+    async def _restart_at(self, changes: AsyncIterator[Sequence[str]]) -> None:
+        async for what in changes:
+            _log.info("%s: the workers are started again", ", ".join(what))
+            self._changed.set()
+            self._changed = asyncio.Event()
+            for number, process in self._running.items():
+                if number not in self._outdated and not self._stopping.is_set():
+                    self._outdated.add(number)
+                    _send(process, signal.SIGTERM)
 
     async def _run_once(self, number: int, lifeline: int) -> int:
         process = await asyncio.create_subprocess_exec(
@@ -126,7 +173,10 @@ class Supervisor:
     def _stop(self, number: signal.Signals) -> None:
         self._received.append(number)
         self._stopping.set()
-        self._tell(number)
+        told = self._outdated if len(self._received) == 1 else ()  # they have had their first signal already
+        for worker, process in self._running.items():
+            if worker not in told:
+                _send(process, number)
 
     def _tell(self, number: signal.Signals) -> None:
         for process in self._running.values():

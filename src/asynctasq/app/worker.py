@@ -154,6 +154,8 @@ class Worker:
                 settling.result()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._claiming
+            while self._runs and not self.stopping:  # it has done its share, and what runs has time
+                await self.change()
             await self._drain()
         finally:
             self._claiming.cancel()
@@ -361,15 +363,11 @@ class Worker:
                 while self._runs and not (unless_hurried and self._hurried):
                     await self.change()
 
-    def name_of(self, task: asyncio.Task[object] | None) -> str:
-        """Which task an asyncio task of this worker runs, for people."""
-        for run in list(self._runs.values()):
-            if run.task is task and task is not None:
-                return f"task {run.claim.message.id} ({run.name})"
-        return "something that is not a task"
+    def tasks(self) -> dict[asyncio.Task[None], str]:
+        """What runs, for people, by the asyncio task that runs it."""
+        runs = [(run.task, run.claim, run.name) for run in list(self._runs.values())]
+        return {task: f"{claim.message.id} ({name}), attempt {claim.attempt}" for task, claim, name in runs if task}
 
     def running(self) -> list[str]:
         """What runs, for people."""
-        return [
-            f"{run.claim.message.id} ({run.name}), attempt {run.claim.attempt}" for run in list(self._runs.values())
-        ]
+        return list(self.tasks().values())

@@ -16,6 +16,7 @@ class WorkerOptions:
         concurrency: how many claims may be held at once.
         lease: seconds.
         shutdown_grace: seconds that running tasks get when the worker is stopped.
+        max_tasks: stop after so many have been started; None for no limit.
         burst: stop when nothing is ready, instead of waiting for work.
     """
 
@@ -24,4 +25,5 @@ class WorkerOptions:
     concurrency: int = 100
     lease: float = 30.0
     shutdown_grace: float = 30.0
+    max_tasks: int | None = None
     burst: bool = False

@@ -259,7 +259,7 @@ def test_imports_are_imported_beside_the_app(project, monkeypatch):
         (["worker", "shop", "--queues", ""], "name at least one queue"),
         (["worker", "shop", "--threads", "0"], r"worker\.threads=0 \(command line\)"),
         (["worker", "shop", "--threads", "x"], "'x' is not a valid integer"),
-        (["worker", "shop", "--driver", "sqs"], "not available yet"),
+        (["worker", "shop", "--driver", "sqss"], "there is no driver 'sqss'.*did you mean 'sqs'"),
         (["worker", "shop", "--log-level", "loud"], "'loud' is not one of"),
         (["worker", "shop", "--concurency", "3"], "--concurrency"),
         (["wroker"], "Did you mean 'worker'"),

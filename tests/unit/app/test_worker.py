@@ -398,6 +398,38 @@ async def test_a_second_stop_does_not_wait_for_the_grace() -> None:
 
 
 @virtual
+async def test_a_worker_that_has_started_as_many_tasks_as_it_may_finishes_them_however_long_it_takes() -> None:
+    bench = Bench()
+    ended: list[float] = []
+
+    async def work(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        ended.append(seconds)
+
+    function = bench.task(work)
+    for seconds in (500.0, 1.0, 2.0, 3.0, 4.0):
+        await bench.dispatch(function(seconds))
+    await bench.worker(max_tasks=3, concurrency=2, shutdown_grace=1).run()
+    assert ended == [1, 2, 500]
+    assert await bench.ready() == (2, 0, 0), "no more was claimed than could be started"
+
+
+@virtual
+async def test_a_worker_that_has_done_its_share_can_still_be_stopped() -> None:
+    bench = Bench()
+
+    async def work() -> None:
+        await asyncio.sleep(500)
+
+    await bench.dispatch(bench.task(work)())
+    begin = now()
+    async with bench.working(max_tasks=1, shutdown_grace=2):
+        await asyncio.sleep(1)
+    assert now() - begin == pytest.approx(3, abs=0.5)
+    assert await bench.ready() == (1, 0, 0)
+
+
+@virtual
 async def test_an_interrupted_task_that_may_run_only_once_is_a_dead_letter() -> None:
     bench = Bench()
 

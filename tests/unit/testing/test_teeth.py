@@ -391,6 +391,22 @@ class LosesWhatACancelledClaimGot(Sabotaged):
         return claims
 
 
+@breaks("test_a_cancelled_claim_is_given_back_even_if_the_driver_is_closed_at_once")
+class GivesBackWhileItIsOpen(Sabotaged):
+    async def claim(self, queues, **how):
+        claims = await super().claim(queues, **how)
+        try:
+            await asyncio.sleep(0.005)
+        except asyncio.CancelledError:
+            asyncio.get_running_loop().call_later(0.005, self.give_back, claims)
+            raise
+        return claims
+
+    def give_back(self, claims):
+        if self._open:
+            self._store.settle([Settlement(claim=claim, verdict=Release()) for claim in claims])
+
+
 # Waiting
 
 
@@ -423,6 +439,29 @@ class ListensToItsFirstQueue(Sabotaged):
     async def claim(self, queues, **how):
         self.first = queues[0]
         return await super().claim(queues, **how)
+
+
+@breaks("test_waiting_claims_of_different_queues_on_one_driver_are_all_told")
+class ListensForItsLatestClaim(Sabotaged):
+    async def enqueue(self, messages):
+        latest = getattr(self, "latest", None)
+        with self.waking(lambda waiter: waiter.queues == latest):
+            return await super().enqueue(messages)
+
+    async def claim(self, queues, **how):
+        self.latest = frozenset(queues)
+        return await super().claim(queues, **how)
+
+
+@breaks("test_claiming_when_nobody_waited_before_does_not_delay_what_is_ready")
+class ListensBeforeItLooks(Sabotaged):
+    heard = frozenset()
+
+    async def claim(self, queues, *, wait, **how):
+        if wait and not self.heard.issuperset(queues):
+            self.heard = self.heard.union(queues)
+            await asyncio.sleep(3.0)
+        return await super().claim(queues, wait=wait, **how)
 
 
 @breaks("test_an_arrival_from_a_sibling_ends_the_wait")

@@ -66,7 +66,9 @@ class EventLoopExecutor(LocalExecutor):
             finally:
                 timer.cancel()
 
-        inner = loop.create_task(outcome())
+        # Called as the caller is, so that who blocks the loop can be told.
+        caller = asyncio.current_task()
+        inner = loop.create_task(outcome(), name=None if caller is None else caller.get_name())
         inner.add_done_callback(decide)
         try:
             await decided

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from asynctasq.app.leaving import leave_on_signals
 from asynctasq.app.lifeline import watch
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 @click.option("--max-memory-per-child", metavar="MB", type=int, help="Replace a child process that has grown beyond.")
 @click.option("--driver", metavar="NAME|URL|MODULE:ATTR", help="The driver, if not the app's own.")
 @click.option("--processes", metavar="N", type=int, help="Worker processes, started again when they die.  [default: 1]")
+@click.option("--max-tasks", metavar="N", type=int, help="Stop in good order after so many tasks.  [default: no limit]")
+@click.option("--reload", is_flag=True, help="Start again when a .py file below this folder changes (for development).")
 @click.option("--burst", is_flag=True, help="Run what is ready, then exit.")
 @click.option(
     "--lease", metavar="SECONDS", type=float, help="How soon the tasks of a dead worker are taken over.  [default: 30]"
@@ -58,6 +60,8 @@ def worker(
     max_memory_per_child: int | None,
     driver: str | None,
     processes: int | None,
+    max_tasks: int | None,
+    reload: bool,
     burst: bool,
     lease: float | None,
     shutdown_grace: float | None,
@@ -75,21 +79,22 @@ def worker(
     asynctasq worker
     asynctasq worker shop.tasks --queues urgent,default --concurrency 200
     asynctasq worker shop.tasks --processes 4
+    asynctasq worker shop.tasks --reload
     asynctasq worker shop/jobs.py --burst --driver sqlite:///queue.db
 
     \b
     Signals:
       TERM, INT  take no more tasks, let running ones finish within the grace; then cancel and give them back
       again      stop now
-      QUIT       show what is running
+      QUIT       show what is running, and where
 
     \b
     Exit codes: 0 stopped in good order or drained, 1 failed, 2 wrong usage or configuration, 3 the broker
     cannot be reached, 130 interrupted before it was done. With --processes, the worst of the workers'.
     """  # noqa: D301 -- \b is click's own: what follows is not rewrapped
-    # Until the worker listens for itself: nothing has been claimed, so there is nothing to finish.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+    if reload and burst:
+        raise click.UsageError("--burst ends when nothing is ready, and --reload never does: use one of them")
+    leave_on_signals()  # until the worker listens for itself
 
     from asynctasq.app import logs
     from asynctasq.app.settings import load_settings
@@ -104,6 +109,7 @@ def worker(
             "max_tasks_per_child": max_tasks_per_child,
             "max_memory_per_child": max_memory_per_child,
             "processes": processes,
+            "max_tasks": max_tasks,
             "lease": lease,
             "shutdown_grace": shutdown_grace,
         },
@@ -125,8 +131,8 @@ def worker(
     shown = log_level or opened.settings.log.level, log_format or opened.settings.log.format
     logs.configure(*shown)
     count = processes or opened.settings.worker.processes
-    if count > 1:
-        ctx.exit(_supervise(ctx, count, burst=burst))
+    if count > 1 or reload:
+        ctx.exit(_supervise(ctx, count, burst=burst, reload=reload))
     from asynctasq.app.serve import Serving, serve
 
     serving = Serving(
@@ -138,6 +144,7 @@ def worker(
         max_tasks_per_child=max_tasks_per_child,
         max_memory_per_child=max_memory_per_child,
         origin=replace(origin, log=shown),
+        max_tasks=max_tasks,
         lease=lease,
         shutdown_grace=shutdown_grace,
         burst=burst,
@@ -145,25 +152,23 @@ def worker(
     ctx.exit(serve(opened, serving))
 
 
-def _leave(_number: int, _frame: object) -> None:
-    sys.exit(0)
-
-
-def _supervise(ctx: click.Context, processes: int, *, burst: bool) -> int:
+def _supervise(ctx: click.Context, processes: int, *, burst: bool, reload: bool) -> int:
     import asyncio
 
+    from asynctasq.app.reload import changes
     from asynctasq.app.supervisor import Supervisor
 
     command = [sys.executable, "-m", "asynctasq", "worker", *_given(ctx), "--processes", "1"]
-    return asyncio.run(Supervisor(command, processes, burst=burst).run())
+    watched = changes(Path.cwd()) if reload else None
+    return asyncio.run(Supervisor(command, processes, burst=burst, changes=watched).run())
 
 
 def _given(ctx: click.Context) -> list[str]:
-    """This command line again, but for the number of processes."""
+    """This command line again, but for what concerns the supervisor."""
     words: list[str] = []
     for parameter in ctx.command.params:
         name = parameter.name or ""
-        if name == "processes" or ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+        if name in {"processes", "reload"} or ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
         if isinstance(parameter, click.Argument):
             words.append(ctx.params[name])

@@ -104,6 +104,26 @@ class Claiming(DriverPromises):
         if driver.capabilities.refunds_release:
             assert {claim.attempt for claim in rest} <= {1}, "a cancelled claim has spent an attempt"
 
+    async def test_a_cancelled_claim_is_given_back_even_if_the_driver_is_closed_at_once(
+        self, driver: QueueDriver, queue: str
+    ) -> None:
+        sent: list[str] = []
+        kept: list[Claim] = []
+        for pause in [0.0, 0.0005, 0.001, 0.002, 0.004, 0.008] * 2:
+            arrival = message(queue)
+            sent.append(arrival.id)
+            await put(driver, arrival)
+            async with sibling_of(driver) as sibling:
+                claiming = asyncio.create_task(take(sibling, queue, wait=WAIT))
+                await asyncio.sleep(pause)
+                claiming.cancel()
+                with suppress(asyncio.CancelledError):
+                    kept += await claiming
+        rest = await take_all(driver, queue, count=len(sent) - len(kept))
+        assert sorted(ids([*kept, *rest])) == sorted(sent)
+        if driver.capabilities.refunds_release:
+            assert {claim.attempt for claim in rest} <= {1}, "a cancelled claim has spent an attempt"
+
 
 class Waiting(DriverPromises):
     """A claim waits for work no longer than it must."""
@@ -128,6 +148,25 @@ class Waiting(DriverPromises):
             await asyncio.sleep(SOON)
             await put(driver, message(name))
             assert (await waiting).message.queue == name
+
+    async def test_waiting_claims_of_different_queues_on_one_driver_are_all_told(
+        self, driver: QueueDriver, queue: str
+    ) -> None:
+        names = [queue, new_queue(), new_queue()]
+        waiting = [asyncio.create_task(take_one(driver, name)) for name in names]
+        await asyncio.sleep(SOON)
+        await put(driver, *(message(name) for name in names))
+        claims = await asyncio.gather(*waiting)
+        assert [claim.message.queue for claim in claims] == names
+
+    async def test_claiming_when_nobody_waited_before_does_not_delay_what_is_ready(
+        self, driver: QueueDriver, queue: str
+    ) -> None:
+        await put(driver, *(message(queue) for _ in range(3)))
+        async with sibling_of(driver) as sibling:
+            claims = await within(PROMPT, take(sibling, queue, limit=1, wait=WAIT))
+            claims = [*claims, *await within(PROMPT, take(sibling, queue, new_queue(), limit=1, wait=WAIT))]
+        assert len(claims) == 2, "the second one waits for a queue that nobody has waited for"
 
     async def test_an_arrival_from_a_sibling_ends_the_wait(self, driver: QueueDriver, queue: str) -> None:
         async with sibling_of(driver) as sibling:
