@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +19,14 @@ from uuid import uuid4
 
 import pytest
 from tests.integration import ledger_tasks
-from tests.integration.history import Dead, Ended, Enqueued, Event, Killed, Paused, Started, check
+from tests.integration.history import CutOff, Dead, Ended, Enqueued, Event, Killed, Paused, Started, check
 
 from asynctasq.adapters.drivers.mysql import MySQLDriver
 from asynctasq.adapters.drivers.postgres import PostgresDriver
 from asynctasq.app.bootstrap import App
 from asynctasq.app.settings import load_settings
 from asynctasq.app.task_function import PendingTask
+from asynctasq.domain.errors import DriverError
 from asynctasq.ports.driver import DeadLetters, DeadMessage, QueueDriver, QueueStats
 
 ROOT = Path(__file__).parents[2]
@@ -222,6 +224,15 @@ class Fleet:
             self.kill(victim)
             self.spawn()
 
+    @contextlib.contextmanager
+    def cut_off(self) -> Generator[None]:
+        """Record that no worker can reach the broker within the block."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.events.append(CutOff(at=began, until=time.monotonic()))
+
     # What tasks do
 
     async def dispatch(self, *pending: PendingTask) -> list[str]:
@@ -269,11 +280,46 @@ class Fleet:
         assert isinstance(self.driver, DeadLetters)
         return list(await self.driver.list_dead(QUEUE, limit=10_000))
 
+    async def keep_dispatching(self, *make: Callable[[], PendingTask], enough: asyncio.Event) -> list[float]:
+        """Dispatch a few tasks at a time until there are enough, whatever becomes of the broker.
+
+        Args:
+            make: makes a task; all of them are dispatched together, at the workers' pace, so that there is always some work and
+                never much.
+            enough: set when it is.
+
+        Returns:
+            How many seconds each dispatch took that failed.
+        """
+        failed: list[float] = []
+        while not enough.is_set():
+            began = time.monotonic()
+            try:
+                await self.dispatch(*(each() for each in make))
+            except DriverError:
+                failed.append(time.monotonic() - began)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(enough.wait(), 0.1)
+        return failed
+
+    async def started_everywhere(self, after: float) -> float:
+        """Wait until each worker has started a task that began after a moment; how many seconds after it."""
+        pids = {worker.pid for worker in self.workers}
+
+        def late() -> dict[int, float]:
+            return {start.pid: start.at for start in reversed(self.starts()) if start.at > after}
+
+        await self.until(lambda: late().keys() == pids, "every worker to start a task")
+        return max(late().values()) - after
+
     async def drained(self, *, respawn: bool = False) -> None:
         """Wait until nothing is ready, delayed or leased. Workers that die of themselves are replaced, if that may be."""
         deadline = time.monotonic() + PATIENCE
         while True:
-            stats = await self.stats()
+            try:
+                stats = await self.stats()
+            except DriverError:  # the connection was one that had died unseen
+                stats = await self.stats()
             if not stats.ready + stats.delayed + stats.leased:
                 return
             assert time.monotonic() < deadline, f"not drained after {PATIENCE:g} s: {stats}\n{self.logs()}"
@@ -290,10 +336,18 @@ class Fleet:
             assert time.monotonic() < deadline, f"waited {PATIENCE:g} s for {what}\n{self.logs()}"
             await asyncio.sleep(0.02)
 
-    async def verify(self) -> list[Event]:
-        """The whole history of a drained queue, after it was found to be as promised."""
+    async def verify(self, *, promised_only: bool = False) -> list[Event]:
+        """The whole history of a drained queue, after it was found to be as promised.
+
+        Args:
+            promised_only: leave out tasks whose dispatch failed. It may have been carried out all the same: nobody was promised
+                those, and they may run.
+        """
         history: list[Event] = [*self.events, *self.ran()]
         history += [Dead(task=dead.id) for dead in await self.dead()]
+        if promised_only:
+            promised = {event.task for event in self.events if isinstance(event, Enqueued)}
+            history = [event for event in history if getattr(event, "task", None) in {*promised, None}]
         violations = check(history, lease=self.lease)
         assert not violations, "\n".join([*map(str, violations), self.logs()])
         return history

@@ -66,13 +66,21 @@ class Paused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CutOff:
+    """No process could reach the broker from `at` to `until`."""
+
+    at: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dead:
     """When all was over, the task was a dead letter."""
 
     task: str
 
 
-Event = Enqueued | Started | Ended | Killed | Paused | Dead
+Event = Enqueued | Started | Ended | Killed | Paused | CutOff | Dead
 
 
 class Kind(enum.Enum):
@@ -107,7 +115,7 @@ def check(
 
     Args:
         history: the events, in any order.
-        lease: seconds of the workers' leases: a pause of less than half of it excuses nothing.
+        lease: seconds of the workers' leases: a pause, or a cut, of less than half of it excuses nothing.
         settling: seconds that a worker may take to settle what has ended. A kill later than that excuses nothing.
         clock_slack: seconds by which the broker's clock and ours may disagree about a delay.
     """
@@ -116,6 +124,7 @@ def check(
     ends: dict[tuple[str, int, int], Ended] = {}
     dead: set[str] = set()
     faults: dict[int, list[Killed | Paused]] = defaultdict(list)
+    cuts: list[CutOff] = []
     for event in history:
         match event:
             case Enqueued():
@@ -126,6 +135,8 @@ def check(
                 ends[event.task, event.attempt, event.pid] = event
             case Killed() | Paused():
                 faults[event.pid].append(event)
+            case CutOff():
+                cuts.append(event)
             case Dead():
                 dead.add(event.task)
 
@@ -146,7 +157,7 @@ def check(
         violations += [
             Violation(Kind.DUPLICATE, task, f"attempt {again.started.attempt} in {again.started.pid} after {before}")
             for before, again in pairwise(runs)
-            if not _excused(before, again, faults[before.started.pid], lease=lease, settling=settling)
+            if not _excused(before, again, [*faults[before.started.pid], *cuts], lease=lease, settling=settling)
         ]
     return violations
 
@@ -185,7 +196,9 @@ def _early(first: Enqueued, runs: Sequence[_Run], slack: float) -> list[Violatio
     return violations
 
 
-def _excused(before: _Run, again: _Run, faults: Iterable[Killed | Paused], *, lease: float, settling: float) -> bool:
+def _excused(
+    before: _Run, again: _Run, faults: Iterable[Killed | Paused | CutOff], *, lease: float, settling: float
+) -> bool:
     """Whether what happened to the run before allows for another one."""
     if before.ended is not None and before.ended.at <= again.started.at and before.ended.how != "ok":
         return True
@@ -197,7 +210,7 @@ def _excused(before: _Run, again: _Run, faults: Iterable[Killed | Paused], *, le
             case Killed(at=at):
                 if before.started.at <= at <= held_until:
                     return True
-            case Paused(at=at, until=until):
+            case Paused(at=at, until=until) | CutOff(at=at, until=until):
                 stood_still = min(until, again.started.at) - at
                 # Renewed at a third of its time, a lease has at least two thirds left when the pause begins; half allows for
                 # a renewal that was late.

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 
 from asynctasq.app import failpoints
-from asynctasq.domain.errors import AsyncTasQError, Indeterminate
+from asynctasq.domain.errors import AsyncTasQError, DriverUnavailable, Indeterminate
 from asynctasq.domain.message import Message
 from asynctasq.ports.driver import Enqueued, QueueDriver
 
@@ -19,6 +19,10 @@ BATCH = 1_000
 
 SENDINGS = 3
 """How often an enqueue of unknown outcome is sent in all, where the same id twice is one message."""
+
+SENT_AGAIN_FOR = 5.0
+"""Seconds since the first sending in which there is another one: a connection that was dead costs a second try all its time, and
+a broker that is silent not a third."""
 
 
 class Dispatcher:
@@ -64,14 +68,22 @@ class Dispatcher:
         if failpoints.ACTIVE:
             failpoints.hit("dispatch.before_enqueue")
         sendings = SENDINGS if self.driver.capabilities.idempotent_enqueue else 1
+        loop = asyncio.get_running_loop()
+        end = loop.time() + SENT_AGAIN_FOR
+        unknown: Indeterminate | None = None
         while True:
             sendings -= 1
             try:
                 await self.driver.connect()
                 results = await self.driver.enqueue(messages)
-            except Indeterminate:
-                if not sendings:
+            except Indeterminate as error:
+                unknown = error
+                if not sendings or loop.time() > end:
                     raise
+            except DriverUnavailable:
+                if unknown is not None:  # this sending did nothing, but one before may have
+                    raise unknown from None
+                raise
             else:
                 break
         if failpoints.ACTIVE:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from asynctasq.app import dispatch
 from asynctasq.app.dispatch import BATCH, Dispatcher, id_of
 from asynctasq.domain.errors import ConfigurationError, DriverUnavailable, Indeterminate, InvalidName
 from asynctasq.domain.message import Message
@@ -140,5 +141,25 @@ async def test_an_outcome_that_stays_unknown_is_told() -> None:
     driver = FaultyDriver(MemoryDriver())
     for _ in range(3):
         driver.fail_next("enqueue", Indeterminate("the reply was lost"), when="after")
+    with pytest.raises(Indeterminate, match="the reply was lost"):
+        await Dispatcher(driver).send(message(1))
+
+
+async def test_a_broker_that_goes_away_after_an_unknown_outcome_makes_it_no_better_known() -> None:
+    memory = MemoryDriver()
+    driver = FaultyDriver(memory)
+    driver.fail_next("enqueue", Indeterminate("the reply was lost"), when="after")
+    driver.fail_next("enqueue", DriverUnavailable("nobody home"))
+    with pytest.raises(Indeterminate, match="the reply was lost"):
+        await Dispatcher(driver).send(message(1))
+    assert [stats.ready for stats in await memory.stats(["q"])] == [1]
+
+
+async def test_what_is_unknown_for_longer_than_a_caller_shall_wait_is_not_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dispatch, "SENT_AGAIN_FOR", -1.0)
+    driver = FaultyDriver(MemoryDriver())
+    driver.fail_next("enqueue", Indeterminate("the reply was lost"), when="after")
     with pytest.raises(Indeterminate, match="the reply was lost"):
         await Dispatcher(driver).send(message(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.integration.history import (
+    CutOff,
     Dead,
     Ended,
     Enqueued,
@@ -132,6 +133,16 @@ def test_a_pause_past_the_lease_excuses_a_second_run():
 )
 def test_a_pause_that_cannot_have_cost_the_lease_excuses_nothing(pause: Paused):
     assert kinds(ENQUEUED, *run(1, 10, 1.0, 7.0), pause, *run(2, 11, 4.0, 4.1)) == [Kind.DUPLICATE]
+
+
+def test_a_cut_past_the_lease_excuses_a_second_run_of_any_worker():
+    history = [ENQUEUED, *run(1, 10, 1.0, 7.0), CutOff(at=1.5, until=6.0), *run(2, 11, 4.0, 4.1)]
+    assert violations(*history) == []
+
+
+@pytest.mark.parametrize("cut", [CutOff(at=1.5, until=2.0), CutOff(at=8.5, until=12.0)], ids=["too short", "after it"])
+def test_a_cut_that_cannot_have_cost_the_lease_excuses_nothing(cut: CutOff):
+    assert kinds(ENQUEUED, *run(1, 10, 1.0, 7.0), cut, *run(2, 11, 4.0, 4.1)) == [Kind.DUPLICATE]
 
 
 def test_a_cancelled_run_may_start_again_under_its_number():

@@ -143,7 +143,15 @@ class Server:
         except CONTENDED:
             raise
         except THEIRS as error:
+            if sent and not isinstance(error, asyncpg.PostgresError):
+                self._forget_idle()
             raise translated(error, self.location, sent=sent) from error
+
+    def _forget_idle(self) -> None:
+        """Where one has fallen silent, those that lie idle are as old or older, and each would cost a verb all its time."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.terminate()
 
     def _put_back(self, connection: Connection) -> None:
         if self._is_closed:

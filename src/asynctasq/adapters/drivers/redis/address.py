@@ -6,7 +6,7 @@ import re
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -15,9 +15,6 @@ from asynctasq.domain.errors import ConfigurationError
 
 PATIENCE = 4.5
 """Seconds for a verb, connecting included: the port allows five."""
-
-CROWDED = 4.0
-"""Seconds to wait for one of the connections that are all in use: less than a verb has, so that it can say so."""
 
 OPTIONS = {
     "redis": ("db",),
@@ -53,9 +50,22 @@ class Address:
         self._options = options
         self.location = f"{scheme}://{place}/{options.get('db', 0)}"
 
-    def pool(self, size: int) -> BlockingConnectionPool:
-        """Connections to it, none open yet."""
-        return BlockingConnectionPool(
+    async def connect(self) -> Any:
+        """A new connection. Raises the client's errors."""
+        connection: Any = self._connections().make_connection()  # type: ignore[no-untyped-call]
+        try:
+            await connection.connect()
+        except BaseException:  # while it was introducing itself, perhaps
+            await connection.disconnect(nowait=True)
+            raise
+        return connection
+
+    def client(self) -> Redis:
+        """A client of one connection, for what it knows better than we do: to subscribe."""
+        return Redis(connection_pool=self._connections())
+
+    def _connections(self) -> ConnectionPool:
+        return ConnectionPool(
             # Given one by one, as defaults differ between versions of the client. Time is bounded by whoever asks.
             socket_timeout=None,
             socket_connect_timeout=PATIENCE,
@@ -64,8 +74,7 @@ class Address:
             protocol=2,
             decode_responses=False,
             client_name="asynctasq",
-            max_connections=size,
-            timeout=CROWDED,
+            max_connections=1,
             **self._options,
         )
 

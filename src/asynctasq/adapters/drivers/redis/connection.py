@@ -11,6 +11,7 @@ from redis import exceptions as theirs
 from asynctasq.adapters.drivers.redis import scripts
 from asynctasq.adapters.drivers.redis.address import PATIENCE, Address
 from asynctasq.adapters.drivers.redis.faults import LOST, translated
+from asynctasq.adapters.drivers.redis.pool import Pool
 from asynctasq.domain.errors import AsyncTasQError, DriverUnavailable, Indeterminate
 
 Command = Sequence[Any]
@@ -26,7 +27,7 @@ class Server:
 
     def __init__(self, address: Address, size: int) -> None:
         self.location = address.location
-        self._pool = address.pool(size)
+        self._pool = Pool(address.connect, size)
 
     async def ask(self, *commands: Command, until: float | None = None) -> list[Any]:
         """The replies to all commands, sent together.
@@ -64,28 +65,22 @@ class Server:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._pool.disconnect()
+        await self._pool.close()
 
     async def _exchange(self, commands: Sequence[Command], until: float) -> list[Any]:
         sent = False
         try:
-            async with asyncio.timeout_at(until):
-                connection: Any = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-                try:
-                    packed = connection.pack_commands(commands)
-                    sent = True
-                    await connection.send_packed_command(packed, check_health=False)
-                    replies = [await _reply(connection) for _ in commands]
-                    if any(isinstance(reply, theirs.ReadOnlyError) for reply in replies):
-                        # It has become a replica. The name may lead to the new primary, but only a new connection.
-                        await connection.disconnect(nowait=True)
-                except BaseException:
-                    # A reply may still be on its way, and would be taken for the next command's.
+            async with asyncio.timeout_at(until), self._pool.connection() as connection:
+                packed = connection.pack_commands(commands)
+                sent = True
+                await _send(connection, packed)
+                replies = [await _reply(connection) for _ in commands]
+                if any(isinstance(reply, theirs.ReadOnlyError) for reply in replies):
+                    # It has become a replica. The name may lead to the new primary, but only a new connection.
                     await connection.disconnect(nowait=True)
-                    raise
-                finally:
-                    await self._pool.release(connection)
         except (theirs.RedisError, OSError, TimeoutError) as error:
+            if sent and isinstance(error, LOST):
+                await self._pool.forget_idle()
             raise translated(error, self.location, sent=sent) from error
         return replies
 
@@ -98,6 +93,13 @@ class Server:
 def give_up_at() -> float:
     """When a verb that begins now gives up, by the loop's clock."""
     return asyncio.get_running_loop().time() + PATIENCE
+
+
+async def _send(connection: Any, packed: Any) -> None:
+    try:
+        await connection.send_packed_command(packed, check_health=False)
+    except RuntimeError as error:  # uvloop's word for a connection that was reset a moment ago
+        raise theirs.ConnectionError(str(error)) from error
 
 
 async def _reply(connection: Any) -> Any:

@@ -90,7 +90,7 @@ class Doorbell:
     async def _listen(self) -> None:
         while True:
             try:
-                async with Redis(connection_pool=self._address.pool(1)) as client, _subscription(client) as pubsub:
+                async with self._address.client() as client, _subscription(client) as pubsub:
                     await self._attend(pubsub)
             except theirs.NoPermissionError as error:
                 self._complain(error)

@@ -1,0 +1,101 @@
+"""The connections to one server: the last used first, so that few are kept warm, and none that is known or likely to be dead."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+from redis import exceptions as theirs
+
+CROWDED = 4.0
+"""Seconds to wait for one of the connections that are all in use: less than a verb has, so that it can say so."""
+
+
+class Pool:
+    """Connections on one event loop.
+
+    Not the client's own pool, which can let go of all its connections or of none: when one has fallen silent, as a vanished
+    peer does, those that lie idle are as old or older, and each would cost a verb all the time that it has.
+
+    Args:
+        connect: makes a connection.
+        size: how many there may be; who wants more waits for one.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[Any]], size: int) -> None:
+        self._connect = connect
+        self._free = asyncio.Semaphore(size)
+        self._idle: list[Any] = []
+        self._in_use: set[Any] = set()
+        self._is_closed = False
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncGenerator[Any]:
+        """A connection that works as far as is known. If the block raises it is closed, as a reply may still be on its way.
+
+        Raises:
+            redis.ConnectionError: none came free in time, or a new one could not be made.
+        """
+        try:
+            async with asyncio.timeout(CROWDED):
+                await self._free.acquire()
+        except TimeoutError:
+            raise theirs.ConnectionError("No connection available") from None
+        try:
+            connection = await self._reusable() or await self._connect()
+            self._in_use.add(connection)
+            try:
+                yield connection
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                raise
+            finally:
+                self._in_use.discard(connection)
+                await self._put_back(connection)
+        finally:
+            self._free.release()
+
+    async def forget_idle(self) -> None:
+        """Close the connections that nobody uses: one like them was found dead."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            await connection.disconnect(nowait=True)
+
+    async def close(self) -> None:
+        """Close every connection, also those in use."""
+        self._is_closed = True
+        await asyncio.gather(
+            *(connection.disconnect() for connection in [*self._idle, *self._in_use]), return_exceptions=True
+        )
+        self._idle.clear()
+
+    async def _put_back(self, connection: Any) -> None:
+        if self._is_closed:
+            await connection.disconnect(nowait=True)
+        elif connection.is_connected:
+            self._idle.append(connection)
+
+    async def _reusable(self) -> Any | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if await _works(connection):
+                return connection
+            await connection.disconnect(nowait=True)
+        return None
+
+
+async def _works(connection: Any) -> bool:
+    """Whether nothing is known against a connection that lay idle."""
+    # The client asks its reader for an orderly end only. Where the connection was reset, writing to it raises a RuntimeError on
+    # uvloop, and on asyncio an error that leaves it open what was sent.
+    reader = getattr(connection, "_reader", None)
+    if reader is None or reader.exception() is not None:
+        return False
+    # The client calls it can_read since its version 8.
+    looks = getattr(connection, "can_read", None) or connection.can_read_destructive
+    try:
+        return not await looks()  # what can be read where nothing was asked is the end, or somebody else's answer
+    except (theirs.RedisError, OSError):
+        return False

@@ -1,0 +1,178 @@
+"""Workers and dispatchers whose network fails them: slow, cut, half-open, reset, or losing one reply at the worst moment.
+
+They are not restarted. Nothing is lost, nothing runs twice without cause, and no dispatch waits longer than it may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from tests.integration.fleet import Broker, Fleet, postgres_at, redis_at
+from tests.integration.history import duplicates
+from tests.integration.ledger_tasks import work
+from tests.services.proxy import Proxy, Watch, containing, executing
+
+from asynctasq.adapters.drivers.redis import scripts
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240)]
+
+CUT = float(os.environ.get("ASYNCTASQ_TEST_CUT", "1.5"))
+"""Seconds of a cut that leases outlive; 30 by hand."""
+
+RESUMED_IN = 11.0
+"""Seconds from a network's return until every worker starts tasks again: the longest pause between two tries, see `outage`, and a
+second for a crowded machine."""
+
+DISPATCHED_IN = 15.5
+"""Seconds in which a dispatch is answered: five to connect, and two sendings of five; half a second for a crowded machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A broker that is reached through a proxy, and how its verbs look there."""
+
+    fixture: str
+    at: Callable[[str], Broker]
+    enqueue: Callable[[], Watch]
+    claim: Callable[[], Watch]
+    extend: Callable[[], Watch]
+    settle: Callable[[], Watch]
+
+
+WIRES = {
+    "redis": Wire(
+        "redis_url",
+        redis_at,
+        enqueue=containing(scripts.ENQUEUE.digest),
+        claim=containing(scripts.CLAIM.digest),
+        extend=containing(scripts.EXTEND.digest),
+        settle=containing(scripts.SETTLE.digest),
+    ),
+    "postgres": Wire(
+        "postgres_url",
+        postgres_at,
+        enqueue=executing(b"INSERT INTO"),
+        claim=executing(b"SKIP LOCKED"),
+        extend=executing(b"AS held"),
+        settle=executing(b"DELETE FROM"),
+    ),
+}
+
+
+@pytest.fixture(params=WIRES)
+def wire(request: pytest.FixtureRequest) -> Wire:
+    return WIRES[request.param]
+
+
+@pytest_asyncio.fixture
+async def proxy(wire: Wire, request: pytest.FixtureRequest) -> AsyncGenerator[Proxy]:
+    async with Proxy.before(request.getfixturevalue(wire.fixture)) as proxy:
+        yield proxy
+
+
+@contextlib.asynccontextmanager
+async def fleet_at(wire: Wire, proxy: Proxy, folder: Path, *, lease: float) -> AsyncGenerator[Fleet]:
+    broker = await asyncio.to_thread(wire.at, proxy.url)
+    async with Fleet(broker, folder, lease=lease, options=["--concurrency", "10"]) as fleet:
+        yield fleet
+
+
+@contextlib.asynccontextmanager
+async def load(fleet: Fleet, *, longest: float) -> AsyncGenerator[None]:
+    """Two workers at work, on some long tasks too; afterwards both have started something new, and all is done. Each dispatch
+    is answered in time."""
+    for _ in range(2):
+        fleet.spawn()
+    enough = asyncio.Event()
+    await fleet.dispatch(*(work(seconds=longest) for _ in range(6)))
+    async with asyncio.TaskGroup() as group:
+        dispatching = group.create_task(fleet.keep_dispatching(*[lambda: work(seconds=0.05)] * 5, enough=enough))
+        await fleet.started_everywhere(after=0)
+        yield
+        resumed = await fleet.started_everywhere(after=time.monotonic())
+        enough.set()
+    failed = dispatching.result()
+    assert resumed <= RESUMED_IN
+    assert max(failed, default=0) <= DISPATCHED_IN
+    await fleet.drained()
+    await fleet.stop()
+
+
+def said_by(fleet: Fleet) -> str:
+    return "".join(worker.log.read_text() for worker in fleet.workers)
+
+
+async def test_a_network_that_is_slow_breaks_and_is_cut_for_less_than_a_lease_costs_no_lease_and_runs_nothing_twice(
+    wire: Wire, proxy: Proxy, tmp_path: Path
+) -> None:
+    # A lease has a third of its time left when it is renewed at the latest.
+    async with fleet_at(wire, proxy, tmp_path, lease=4 * CUT) as fleet:
+        async with load(fleet, longest=4 * CUT + 1):
+            proxy.latency = 0.2
+            await asyncio.sleep(1.5)
+            proxy.latency = 0.0
+            with proxy.blackhole():
+                await asyncio.sleep(CUT)
+            await fleet.started_everywhere(after=time.monotonic())
+            for _ in range(10):
+                proxy.reset()
+                await asyncio.sleep(0.2)
+        assert duplicates(await fleet.verify(promised_only=True)) == 0
+        assert "has lost its lease" not in said_by(fleet)
+
+
+FAULTS: dict[str, Callable[[Proxy], AbstractContextManager[None]]] = {
+    "nothing gets through": Proxy.blackhole,
+    "no reply comes back": Proxy.half_open,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_cut_that_outlasts_leases_and_patience_loses_nothing_and_runs_twice_only_what_it_interrupted(
+    wire: Wire, proxy: Proxy, tmp_path: Path, fault: str
+) -> None:
+    async with fleet_at(wire, proxy, tmp_path, lease=2.0) as fleet:
+        async with load(fleet, longest=4.0):
+            with fleet.cut_off(), FAULTS[fault](proxy):
+                # Longer than a verb waits: connections are given up, and new ones do not come about.
+                await asyncio.sleep(max(6.0, CUT))
+        await fleet.verify(promised_only=True)
+        said = said_by(fleet)
+        assert "trying again until it works" in said
+        assert "works again after" in said
+
+
+async def test_a_verb_whose_reply_is_lost_is_not_carried_out_twice(wire: Wire, proxy: Proxy, tmp_path: Path) -> None:
+    async with fleet_at(wire, proxy, tmp_path, lease=2.0) as fleet:
+        lost = proxy.lose_reply_to(wire.enqueue, breaking=True)
+        first = await fleet.dispatch(work(seconds=0))
+        assert lost.is_set()
+        assert (await fleet.stats()).ready == 1
+
+        lost = proxy.lose_reply_to(wire.claim, breaking=True)
+        fleet.spawn()
+        await lost.wait()
+        await fleet.drained()  # once the lease has ended that nobody knew of
+        assert [(start.task, start.attempt) for start in fleet.starts()] == [(*first, 2)]
+
+        lost = proxy.lose_reply_to(wire.settle, breaking=True)
+        second = await fleet.dispatch(work(seconds=0))
+        await lost.wait()
+        await fleet.drained()
+
+        lost = proxy.lose_reply_to(wire.extend, breaking=True)
+        third = await fleet.dispatch(work(seconds=3.0))
+        await lost.wait()
+        await fleet.drained()
+        await fleet.stop()
+        assert [start.task for start in fleet.starts()] == [*first, *second, *third]
+        await fleet.verify()
