@@ -34,6 +34,9 @@ GATHER = 0.002
 AHEAD = 1.0
 """Seconds that claims ahead wait for a slot at most, and a quarter of the lease: then another worker may have them."""
 
+WORTH_HIDING = 0.0005
+"""Seconds from which the broker's answer is worth waiting for while tasks run: keeping claims for later costs something too."""
+
 SUSPECT = 2
 """Expiries from which a claim runs alone: its worker died holding it, twice. The third time it shall take no neighbour along."""
 
@@ -107,6 +110,7 @@ class Intake:
         while self._left:
             limit = await self._room()
             idle = not taken and not self._settler.backlog
+            asked = self._seams.monotonic()
             try:
                 await self._driver.connect()
                 claims = await self._driver.claim(
@@ -122,8 +126,14 @@ class Intake:
             self._outage.over()
             if failpoints.ACTIVE and claims:
                 failpoints.hit("worker.after_claim")
+            starved = not taken and self._seams.monotonic() - asked > WORTH_HIDING
             suspects = [claim for claim in claims if claim.expiries >= SUSPECT]
-            self._take([claim for claim in claims if claim.expiries < SUSPECT] if suspects else claims, limit=limit)
+            # As long as tasks end sooner than the broker answers, and there is more, the next claim asks ahead: the broker works
+            # while the tasks run, not while the worker waits.
+            self._take([claim for claim in claims if claim.expiries < SUSPECT] if suspects else claims)
+            self._eager = (
+                len(claims) == limit and not self._ahead and self._may_ask_ahead() and (self._eager or starved)
+            )
             if suspects:
                 await self._run_alone(suspects)
             elif options.burst and idle and not claims:
@@ -143,23 +153,19 @@ class Intake:
         self._left -= 1
         self._slots.start(claim)
 
-    def _take(self, claims: Sequence[Claim], *, limit: int) -> None:
-        """Start the claims, and keep for later those that have no slot.
+    def _may_ask_ahead(self) -> bool:
+        """Whether what is claimed on a guess costs nothing: its attempt can be given back, and it may be started here."""
+        return self._driver.capabilities.refunds_release and self._options.max_tasks is None
 
-        Whether the next claim asks ahead: it does as long as tasks end sooner than the broker answers, with more to come. The
-        broker then works while the tasks run, not while the worker waits. Measured: docs/performance.md.
-        """
+    def _take(self, claims: Sequence[Claim]) -> None:
+        """Start the claims, and keep for later those that have no slot."""
         taken, most = self._slots.taken, self._options.concurrency
-        starved = not taken
         for claim in claims:
             if len(taken) < most:
                 self._start(claim)
             else:
                 self._keeper.keep(claim)
                 self._ahead.append(claim)
-        endless = self._options.max_tasks is None  # else what is claimed ahead may never be started here
-        more = len(claims) == limit and endless and self._driver.capabilities.refunds_release
-        self._eager = more and not self._ahead and (self._eager or starved)
         if self._ahead:
             if self._returning is not None:
                 self._returning.cancel()
