@@ -6,13 +6,14 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pymysql
 import pytest
 import pytest_asyncio
+import uvloop
 from tests.integration.fleet import Fleet, mysql_at
 from tests.integration.outages import LEASE, lose_nothing_over_restarts
 from tests.services import Server
@@ -227,6 +228,32 @@ async def test_a_connection_that_the_server_may_have_closed_meanwhile_is_not_use
         assert [answer.status for answer in await quiet.enqueue([message(id)])] == [CREATED]
         await asyncio.sleep(1.5)  # the server has hung up
     await quiet.close()
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+async def test_a_connection_that_was_lost_meanwhile_is_neither_used_again_nor_in_the_way_of_closing(
+    server: Server, factory: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    async def lose_twice() -> None:
+        driver = MySQLDriver(service.url(server))
+        await driver.connect()
+        lose_connections_of(driver)
+        await driver.stats(["q"])
+        lose_connections_of(driver)
+        await driver.close()
+
+    def elsewhere() -> None:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(lose_twice())
+
+    await asyncio.to_thread(elsewhere)
+
+
+def lose_connections_of(driver: MySQLDriver) -> None:
+    assert driver._connected is not None
+    assert driver._connected._idle
+    for wire in driver._connected._idle:
+        wire._connection._writer.transport.abort()
 
 
 async def waiting(server: Server) -> int:

@@ -24,9 +24,8 @@ from asynctasq.ports.driver import (
     Settled,
     SettleStatus,
 )
-from asynctasq.ports.examination import Examinable, Finding
 from asynctasq.ports.executor import Executor
-from asynctasq.ports.refusals import refusal_of_message
+from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
 from asynctasq.ports.resolver import ModelResolver
 from asynctasq.ports.serializer import Serializer
 
@@ -41,11 +40,9 @@ __all__ = [
     "DeadMessage",
     "EnqueueStatus",
     "Enqueued",
-    "Examinable",
     "Executor",
     "ExtendStatus",
     "Extended",
-    "Finding",
     "Inspector",
     "Installable",
     "Message",
@@ -62,5 +59,6 @@ __all__ = [
     "Settlement",
     "Verdict",
     "check_queue_name",
+    "refusal_of_follow_ups",
     "refusal_of_message",
 ]

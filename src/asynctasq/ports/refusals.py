@@ -1,4 +1,4 @@
-"""What every driver refuses of a message, by what it declares: asked before anything is sent to the broker."""
+"""What every driver refuses, by what it declares: asked before anything is sent to the broker."""
 
 from __future__ import annotations
 
@@ -39,3 +39,12 @@ def refusal_of_message(message: Message, capabilities: Capabilities, driver: str
             f"message {message.id!r} has a delay of {message.delay:g} s; the {driver} driver takes {capabilities.max_delay:g} s"
         )
     return None
+
+
+def refusal_of_follow_ups(driver: str) -> UnsupportedByDriver:
+    """What a settlement with follow-ups FAILED of, where `atomic_follow_up` is not declared.
+
+    Args:
+        driver: what people call it, such as "SQLite".
+    """
+    return UnsupportedByDriver(f"the {driver} driver enqueues no follow-ups: leave `then` empty")

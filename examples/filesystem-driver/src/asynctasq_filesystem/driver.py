@@ -40,6 +40,7 @@ from asynctasq.ports import (
     Settlement,
     SettleStatus,
     check_queue_name,
+    refusal_of_follow_ups,
     refusal_of_message,
 )
 from asynctasq_filesystem.folder import LAST_MOMENT, Buried, QueueFolder
@@ -273,7 +274,7 @@ class FilesystemDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
         def failed(_: Settlement, error: AsyncTasQError) -> Settled:
             return Settled(SettleStatus.FAILED, error)
 
-        refusal = UnsupportedByDriver("the filesystem driver enqueues nothing with a settlement: leave `then` empty")
+        refusal = refusal_of_follow_ups("filesystem")
         good = [settlement for settlement in settlements if not settlement.then]
         answers = iter(self._by_queue(good, lambda settlement: settlement.claim.message.queue, work, failed))
         return [failed(each, refusal) if each.then else next(answers) for each in settlements]

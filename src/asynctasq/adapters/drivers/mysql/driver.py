@@ -14,7 +14,6 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from asynctasq.adapters.drivers.mysql import examination
 from asynctasq.adapters.drivers.mysql.address import Address
 from asynctasq.adapters.drivers.mysql.connection import Server
 from asynctasq.adapters.drivers.mysql.pace import Pace
@@ -40,7 +39,6 @@ from asynctasq.domain.errors import (
     DispatchError,
     DriverClosed,
     InvalidName,
-    UnsupportedByDriver,
 )
 from asynctasq.domain.message import Claim, Message
 from asynctasq.domain.verdict import Release, Settlement
@@ -60,8 +58,7 @@ from asynctasq.ports.driver import (
     Settled,
     SettleStatus,
 )
-from asynctasq.ports.examination import Examinable, Finding
-from asynctasq.ports.refusals import refusal_of_message
+from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
 
 PIECE = 5_000
 """How many messages a purge removes at a time."""
@@ -95,7 +92,7 @@ _told: set[str] = set()
 """Servers of whose settings people have been warned in this process."""
 
 
-class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, Examinable):
+class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable):
     """Queues in MariaDB, 10.6 or newer, or MySQL, 8.0.1 or newer. `asynctasq migrate` installs its tables; connecting does not.
 
     Nothing that was acknowledged is lost as far as the server keeps what it acknowledged: with its own defaults
@@ -239,7 +236,7 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
         answers: list[Settled] = []
         for claimed, settlement in zip(keys, settlements, strict=True):
             if settlement.then:
-                answers.append(_no_follow_ups())
+                answers.append(Settled(SettleStatus.FAILED, refusal_of_follow_ups("MySQL")))
             elif claimed in done:
                 done.discard(claimed)  # the first of a batch is the one that was carried out
                 answers.append(_DONE)
@@ -298,19 +295,6 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
             purged += reply.changed
             if reply.changed < PIECE:
                 return purged
-
-    async def examine(self) -> Sequence[Finding]:
-        (reply,) = await self._server.ask(self._packets.of("examine"), applies=False)
-        return examination.findings(
-            dict(reply.rows),
-            connections=self._max_connections,
-            max_body=self.capabilities.max_body or 0,
-        )
-
-    async def clock(self) -> float:
-        (reply,) = await self._server.ask(self._packets.of("clock"), applies=False)
-        ((now,),) = reply.rows
-        return in_seconds(now)
 
     @property
     def _server(self) -> Server:
@@ -451,12 +435,6 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
 
 
 _DONE, _LOST = Settled(SettleStatus.DONE), Settled(SettleStatus.LOST)
-
-
-def _no_follow_ups() -> Settled:
-    return Settled(
-        SettleStatus.FAILED, UnsupportedByDriver("the MySQL driver enqueues no follow-ups: leave `then` empty")
-    )
 
 
 def _keys(held: Reply) -> set[Key]:

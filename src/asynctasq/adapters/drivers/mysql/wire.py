@@ -90,6 +90,7 @@ class Wire:
             applies: whether any of them changes something for good.
         """
         connection = self._connection
+        self._check_alive()
         self.applied = self.applied or applies
         await connection.query(packet)
         replies = [self._reply()]
@@ -101,13 +102,14 @@ class Wire:
     def is_open(self) -> bool:
         """Whether the server has not hung up, as far as is known."""
         reader = self._connection._reader  # pyright: ignore[reportPrivateUsage]
-        return reader is not None and not reader.eof_received
+        return reader is not None and not reader.eof_received and not self._is_lost()
 
     async def close(self) -> None:
         """Say farewell and hang up."""
         writer = self._connection._writer  # pyright: ignore[reportPrivateUsage]
         with contextlib.suppress(ClientError, OSError, TimeoutError):
             async with asyncio.timeout(CLOSING):
+                self._check_alive()
                 await self._connection.ensure_closed()
                 if writer is not None:
                     await writer.wait_closed()
@@ -119,6 +121,15 @@ class Wire:
         if writer is not None:
             writer.transport.abort()
         self._connection.close()
+
+    def _is_lost(self) -> bool:
+        writer = self._connection._writer  # pyright: ignore[reportPrivateUsage]
+        return writer is not None and writer.transport.is_closing()
+
+    def _check_alive(self) -> None:
+        # asyncio drops what is written to a connection that was lost; uvloop raises a RuntimeError that is no client's error.
+        if self._is_lost():
+            raise ConnectionResetError("the connection was lost")
 
     def _check_security(self) -> None:
         if self._must_be_secure and not self._connection._secure:  # pyright: ignore[reportPrivateUsage]

@@ -12,7 +12,6 @@ import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
-from asynctasq.adapters.drivers.postgres import examination
 from asynctasq.adapters.drivers.postgres.connection import Address, Server
 from asynctasq.adapters.drivers.postgres.doorbell import Doorbell, Herald
 from asynctasq.adapters.drivers.postgres.statements import statement
@@ -31,7 +30,6 @@ from asynctasq.domain.errors import (
     DispatchError,
     DriverClosed,
     InvalidName,
-    UnsupportedByDriver,
 )
 from asynctasq.domain.message import Claim, Message
 from asynctasq.domain.verdict import ACK, Ack, DeadLetter, Release, Retry, Settlement, Verdict
@@ -51,8 +49,7 @@ from asynctasq.ports.driver import (
     Settled,
     SettleStatus,
 )
-from asynctasq.ports.examination import Examinable, Finding
-from asynctasq.ports.refusals import refusal_of_message
+from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
 
 VERSION = 1
 """Of the tables; what install.sql writes down."""
@@ -92,7 +89,7 @@ _CAPABILITIES = Capabilities(
 _SCHEMA = re.compile("[A-Za-z_][A-Za-z0-9_-]{0,62}").fullmatch
 
 
-class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, Examinable):
+class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable):
     """Queues in PostgreSQL, 12 or newer. `asynctasq migrate` installs its tables; connecting does not.
 
     Nothing that was acknowledged is lost as far as the server keeps what it acknowledged: with its own defaults (`fsync` and
@@ -256,7 +253,7 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
         answers: list[Settled] = []
         for key, settlement in zip(keys, settlements, strict=True):
             if settlement.then:
-                answers.append(_no_follow_ups())
+                answers.append(Settled(SettleStatus.FAILED, refusal_of_follow_ups("PostgreSQL")))
             elif key in done:
                 done.discard(key)  # the first of a batch is the one that was carried out
                 answers.append(_DONE)
@@ -304,14 +301,6 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
     async def purge(self, queue: str) -> int:
         ((count,),) = await self._server.ask(self._sql("purge"), queue)
         return int(count)
-
-    async def examine(self) -> Sequence[Finding]:
-        (told,) = await self._server.ask(self._sql("examine"))
-        return examination.findings(told, schema=self._schema, notify=self._notify, connections=self._max_connections)
-
-    async def clock(self) -> float:
-        ((now,),) = await self._server.ask(self._sql("clock"))
-        return in_seconds(now)
 
     @property
     def _server(self) -> Server:
@@ -414,12 +403,6 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
 
 
 _DONE, _LOST = Settled(SettleStatus.DONE), Settled(SettleStatus.LOST)
-
-
-def _no_follow_ups() -> Settled:
-    return Settled(
-        SettleStatus.FAILED, UnsupportedByDriver("the PostgreSQL driver enqueues no follow-ups: leave `then` empty")
-    )
 
 
 def _step(verdict: Verdict) -> tuple[str, int, str, str]:

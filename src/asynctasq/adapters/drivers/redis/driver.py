@@ -13,12 +13,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from asynctasq.adapters.drivers.redis import examination, scripts
+from asynctasq.adapters.drivers.redis import scripts
 from asynctasq.adapters.drivers.redis.address import PATIENCE, Address
 from asynctasq.adapters.drivers.redis.arguments import claims_of, fence, stored, verdict
 from asynctasq.adapters.drivers.redis.connection import Command, Server, give_up_at
 from asynctasq.adapters.drivers.redis.doorbell import Doorbell
-from asynctasq.adapters.drivers.redis.examination import field
 from asynctasq.adapters.drivers.redis.keys import Keys
 from asynctasq.adapters.drivers.redis.scripts import Script
 from asynctasq.adapters.drivers.redis.values import (
@@ -34,7 +33,6 @@ from asynctasq.domain.errors import (
     CorruptMessage,
     DriverClosed,
     DriverError,
-    UnsupportedByDriver,
 )
 from asynctasq.domain.message import Claim, Message
 from asynctasq.domain.verdict import Release, Settlement
@@ -53,8 +51,7 @@ from asynctasq.ports.driver import (
     Settled,
     SettleStatus,
 )
-from asynctasq.ports.examination import Examinable, Finding
-from asynctasq.ports.refusals import refusal_of_message
+from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
 
 logger = logging.getLogger("asynctasq.redis")
 
@@ -93,7 +90,7 @@ _CAPABILITIES = Capabilities(
 _told: set[tuple[str, str]] = set()
 
 
-class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
+class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
     """Queues in Redis (6.2 or newer) or Valkey (7.2 or newer).
 
     Nothing that was acknowledged is lost as far as the server keeps what it acknowledged: with `appendonly yes`, all of it when
@@ -307,16 +304,6 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
         (count,) = await self._server.ask(self._run(scripts.PURGE, queue, ()))
         return int(count)
 
-    async def examine(self) -> Sequence[Finding]:
-        info, *settings = await self._server.ask_each(
-            ("INFO",), *(("CONFIG", "GET", setting) for setting in examination.SETTINGS)
-        )
-        return examination.findings(info, settings)
-
-    async def clock(self) -> float:
-        ((seconds, microseconds),) = await self._server.ask(("TIME",))
-        return int(seconds) + int(microseconds) / 1_000_000
-
     @property
     def _server(self) -> Server:
         if self._connected is None:
@@ -339,12 +326,12 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
             ("INFO", "server"), ("CONFIG", "GET", "maxmemory-policy"), ("CONFIG", "GET", "appendonly")
         )
         if not isinstance(info, AsyncTasQError):
-            version = field(info, "redis_version")
+            version = _field(info, "redis_version")
             if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
                 raise ConfigurationError(
                     f"Redis at {self.location} is version {version}: 6.2 is the least, or Valkey 7.2"
                 )
-            if field(info, "redis_mode") == "cluster":
+            if _field(info, "redis_mode") == "cluster":
                 raise ConfigurationError(f"Redis at {self.location} is a cluster, which this driver does not serve")
         for reply, good, trouble in (
             (policy, b"noeviction", "it may throw tasks away when memory is short: set noeviction"),
@@ -391,7 +378,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
         done = await self._in_batches(server, scripts.SETTLE, places, lambda n: verdict(settlements[n]), [HISTORY_KEPT])
         answers: list[Settled] = []
         for n, settlement in enumerate(settlements):
-            match _no_follow_ups() if settlement.then else done[n]:
+            match refusal_of_follow_ups("Redis") if settlement.then else done[n]:
                 case AsyncTasQError() as error:
                     answers.append(Settled(SettleStatus.FAILED, error))
                 case is_done:
@@ -478,10 +465,6 @@ def _parts(places: Sequence[int]) -> Iterable[Sequence[int]]:
     return (places[first : first + AT_ONCE] for first in range(0, len(places), AT_ONCE))
 
 
-def _no_follow_ups() -> UnsupportedByDriver:
-    return UnsupportedByDriver("the Redis driver enqueues no follow-ups: leave `then` empty")
-
-
 def _letter(queue: str, id: bytes, packed: bytes | None) -> DeadMessage | None:
     """A dead letter; None, with a warning, if a stranger has written something else there."""
     if packed is None:
@@ -491,3 +474,8 @@ def _letter(queue: str, id: bytes, packed: bytes | None) -> DeadMessage | None:
     except CorruptMessage as error:
         logger.warning("%s", error)
         return None
+
+
+def _field(info: bytes, name: str) -> str:
+    lines = info.decode("utf-8", "replace").splitlines()
+    return next((line.partition(":")[2] for line in lines if line.startswith(f"{name}:")), "0")

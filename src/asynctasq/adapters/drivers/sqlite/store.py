@@ -13,10 +13,10 @@ from asynctasq.adapters.drivers.sqlite.connection import Connection, transaction
 from asynctasq.adapters.drivers.sqlite.due import due_messages
 from asynctasq.adapters.drivers.sqlite.statements import statement
 from asynctasq.adapters.drivers.sqlite.values import bounded, in_microseconds, in_seconds, now
-from asynctasq.domain.errors import UnsupportedByDriver
 from asynctasq.domain.message import Claim, Message
 from asynctasq.domain.verdict import Ack, DeadLetter, Release, Retry, Settlement, Verdict
 from asynctasq.ports.driver import Extended, ExtendStatus, QueueStats, Settled, SettleStatus
+from asynctasq.ports.refusals import refusal_of_follow_ups
 
 HISTORY_KEPT = 10
 """How many errors of earlier attempts are kept with a message, the latest ones."""
@@ -195,9 +195,7 @@ def _key(claim: Claim) -> tuple[int | None, int | None]:
 def _refused(settlement: Settlement) -> Settled | None:
     if not settlement.then:
         return None
-    return Settled(
-        SettleStatus.FAILED, UnsupportedByDriver("the SQLite driver enqueues no follow-ups: leave `then` empty")
-    )
+    return Settled(SettleStatus.FAILED, refusal_of_follow_ups("SQLite"))
 
 
 def _soonest(connection: Connection, queues: Sequence[str]) -> int | None:

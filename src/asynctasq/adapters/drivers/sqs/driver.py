@@ -41,7 +41,7 @@ from asynctasq.ports.driver import (
     Settled,
     SettleStatus,
 )
-from asynctasq.ports.refusals import refusal_of_message
+from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
 
 LONGEST_DELAY = 7 * 86_400.0
 """Seconds. What SQS cannot hold is sent anew every quarter of an hour, and each time costs three requests for ten."""
@@ -339,9 +339,7 @@ class SQSDriver(QueueDriver, Inspector):
     async def _settled(self, broker: Broker, settlements: Sequence[Settlement]) -> Sequence[Settled]:
         until = give_up_at()
         errors: dict[int, AsyncTasQError | None] = {
-            n: UnsupportedByDriver("the SQS driver enqueues no follow-ups: leave `then` empty")
-            for n, settlement in enumerate(settlements)
-            if settlement.then
+            n: refusal_of_follow_ups("SQS") for n, settlement in enumerate(settlements) if settlement.then
         }
         copies = {
             n: copy_after(settlement.claim, settlement.verdict)
