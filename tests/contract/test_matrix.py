@@ -14,6 +14,7 @@ from asynctasq.app.container import BUILT_IN
 from asynctasq.app.drivers import AVAILABLE
 from asynctasq.app.settings import Settings
 from asynctasq.ports.driver import Capabilities, DeadLetters, Inspector, Installable, Purgeable
+from asynctasq.ports.examination import Examinable
 
 BEST = Capabilities(
     durable=True,
@@ -37,7 +38,7 @@ BEST = Capabilities(
 RESERVED = ("priority", "unique", "group", "atomic_follow_up")
 """Fields of the port that no driver honours yet."""
 
-OPTIONAL = (DeadLetters, Inspector, Purgeable, Installable)
+OPTIONAL = (DeadLetters, Inspector, Purgeable, Installable, Examinable)
 
 REASONS: dict[str, dict[str, str]] = {
     "memory": {"durable": "The messages live in the process that holds them, and end with it."},

@@ -24,6 +24,7 @@ from asynctasq.ports.driver import (
     Settled,
     SettleStatus,
 )
+from asynctasq.ports.examination import Examinable, Finding
 from asynctasq.ports.executor import Executor
 from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
 from asynctasq.ports.resolver import ModelResolver
@@ -40,9 +41,11 @@ __all__ = [
     "DeadMessage",
     "EnqueueStatus",
     "Enqueued",
+    "Examinable",
     "Executor",
     "ExtendStatus",
     "Extended",
+    "Finding",
     "Inspector",
     "Installable",
     "Message",

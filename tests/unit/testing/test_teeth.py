@@ -960,6 +960,19 @@ class PurgesTheDeadToo(Sabotaged):
 # Life
 
 
+@breaks("test_an_examination_finds_something_and_changes_nothing")
+class ExaminesByClaiming(Sabotaged):
+    async def examine(self):
+        await self.claim(await self.queues(), limit=1, lease=60, wait=0, worker="doctor")
+        return await super().examine()
+
+
+@breaks("test_the_clock_is_the_one_that_stamps_messages")
+class TellsAnotherTime(Sabotaged):
+    async def clock(self):
+        return await super().clock() + 60
+
+
 @breaks("test_connecting_twice_is_harmless")
 class StartsAfreshAtEachConnect(Sabotaged):
     async def connect(self):

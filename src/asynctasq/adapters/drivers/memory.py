@@ -39,6 +39,7 @@ from asynctasq.ports.driver import (
     Settled,
     SettleStatus,
 )
+from asynctasq.ports.examination import Examinable, Finding
 from asynctasq.ports.refusals import refusal_of_follow_ups
 
 HISTORY_LIMIT = 20
@@ -65,7 +66,7 @@ _CAPABILITIES = Capabilities(
 )
 
 
-class MemoryDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
+class MemoryDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
     """A driver whose broker is this process: for tests, and where losing the queue with the process is acceptable.
 
     Siblings share one store, on any loop and in any thread; two drivers that were built apart share nothing.
@@ -148,6 +149,19 @@ class MemoryDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
 
     async def purge(self, queue: str) -> int:
         return self._store.purge(queue)
+
+    async def examine(self) -> Sequence[Finding]:
+        queues = len(self._store.queues())
+        return [
+            Finding(
+                subject="durability",
+                said=f"{queues} queues live in this process and end with it",
+                mend="this is for tests: name a broker, such as driver = 'sqlite'",
+            )
+        ]
+
+    async def clock(self) -> float:
+        return self._store.now()
 
     def _take(self, queues: Sequence[str], limit: int, lease: float) -> Sequence[Claim]:
         return self._store.take(queues, limit, lease, self._monotonic() + lease)
@@ -268,6 +282,9 @@ class _Store:
         self._waiters: set[_Waiter] = set()
         # Random, so that a receipt of another store is not taken for one of this one's.
         self._receipts = map(f"{secrets.token_hex(8)}-{{}}".format, count(1))
+
+    def now(self) -> float:
+        return self._clock()
 
     def add(self, messages: Sequence[Message]) -> list[Enqueued]:
         with self._lock:

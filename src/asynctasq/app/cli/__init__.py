@@ -2,7 +2,7 @@
 
 import click
 
-from asynctasq.app.cli import config, dead, migrate, stats, worker
+from asynctasq.app.cli import config, dead, doctor, migrate, stats, worker
 from asynctasq.app.cli.exits import Commands
 
 __all__ = ["main"]
@@ -19,6 +19,7 @@ def main() -> None:
     asynctasq stats                how the queues stand
     asynctasq dead list            what has failed for good
     asynctasq migrate              install or upgrade a driver's tables
+    asynctasq doctor               whether all is well, and what to do where it is not
     asynctasq config show          every setting and where it comes from
 
     Settings come from the command line, asynctasq.init(), ASYNCTASQ_... variables, .env and [tool.asynctasq] in
@@ -34,5 +35,5 @@ def main() -> None:
     """  # noqa: D301 -- \b is click's own: what follows is not rewrapped
 
 
-for command in (worker.worker, stats.stats, dead.dead, migrate.migrate, config.config):
+for command in (worker.worker, stats.stats, dead.dead, migrate.migrate, doctor.doctor, config.config):
     main.add_command(command)

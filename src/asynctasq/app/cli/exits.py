@@ -51,6 +51,6 @@ def _ended_by(error: AsyncTasQError) -> click.ClickException:
         case ConfigurationError() | DispatchError():
             return CannotWork(str(error))
         case DriverError():
-            return Unreachable(str(error))
+            return Unreachable(f"{error}; `asynctasq doctor` says what to look at")
         case _:
             return Failed(str(error))

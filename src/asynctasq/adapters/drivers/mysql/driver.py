@@ -14,6 +14,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from asynctasq.adapters.drivers.mysql import examination
 from asynctasq.adapters.drivers.mysql.address import Address
 from asynctasq.adapters.drivers.mysql.connection import Server
 from asynctasq.adapters.drivers.mysql.pace import Pace
@@ -58,6 +59,7 @@ from asynctasq.ports.driver import (
     Settled,
     SettleStatus,
 )
+from asynctasq.ports.examination import Examinable, Finding
 from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
 
 PIECE = 5_000
@@ -92,7 +94,7 @@ _told: set[str] = set()
 """Servers of whose settings people have been warned in this process."""
 
 
-class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable):
+class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, Examinable):
     """Queues in MariaDB, 10.6 or newer, or MySQL, 8.0.1 or newer. `asynctasq migrate` installs its tables; connecting does not.
 
     Nothing that was acknowledged is lost as far as the server keeps what it acknowledged: with its own defaults
@@ -295,6 +297,19 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable):
             purged += reply.changed
             if reply.changed < PIECE:
                 return purged
+
+    async def examine(self) -> Sequence[Finding]:
+        (reply,) = await self._server.ask(self._packets.of("examine"), applies=False)
+        return examination.findings(
+            dict(reply.rows),
+            connections=self._max_connections,
+            max_body=self.capabilities.max_body or 0,
+        )
+
+    async def clock(self) -> float:
+        (reply,) = await self._server.ask(self._packets.of("clock"), applies=False)
+        ((now,),) = reply.rows
+        return in_seconds(now)
 
     @property
     def _server(self) -> Server:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
+from asynctasq.adapters.drivers.postgres import examination
 from asynctasq.adapters.drivers.postgres.connection import Address, Server
 from asynctasq.adapters.drivers.postgres.doorbell import Doorbell, Herald
 from asynctasq.adapters.drivers.postgres.statements import statement
@@ -49,6 +50,7 @@ from asynctasq.ports.driver import (
     Settled,
     SettleStatus,
 )
+from asynctasq.ports.examination import Examinable, Finding
 from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
 
 VERSION = 1
@@ -89,7 +91,7 @@ _CAPABILITIES = Capabilities(
 _SCHEMA = re.compile("[A-Za-z_][A-Za-z0-9_-]{0,62}").fullmatch
 
 
-class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable):
+class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, Examinable):
     """Queues in PostgreSQL, 12 or newer. `asynctasq migrate` installs its tables; connecting does not.
 
     Nothing that was acknowledged is lost as far as the server keeps what it acknowledged: with its own defaults (`fsync` and
@@ -301,6 +303,14 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
     async def purge(self, queue: str) -> int:
         ((count,),) = await self._server.ask(self._sql("purge"), queue)
         return int(count)
+
+    async def examine(self) -> Sequence[Finding]:
+        (told,) = await self._server.ask(self._sql("examine"))
+        return examination.findings(told, schema=self._schema, notify=self._notify, connections=self._max_connections)
+
+    async def clock(self) -> float:
+        ((now,),) = await self._server.ask(self._sql("clock"))
+        return in_seconds(now)
 
     @property
     def _server(self) -> Server:

@@ -13,4 +13,4 @@ _CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 def statement(name: str, schema: str) -> str:
     """The text of `sql/<name>.sql` for the tables of `schema`. `{now}` is the server's clock, in microseconds."""
     text = (_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
-    return text.replace("{schema}", f'"{schema}"').replace("{now}", _CLOCK)
+    return text.replace("{schema}", f'"{schema}"').replace("{name}", schema).replace("{now}", _CLOCK)

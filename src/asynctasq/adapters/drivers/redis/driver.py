@@ -13,11 +13,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from asynctasq.adapters.drivers.redis import scripts
+from asynctasq.adapters.drivers.redis import examination, scripts
 from asynctasq.adapters.drivers.redis.address import PATIENCE, Address
 from asynctasq.adapters.drivers.redis.arguments import claims_of, fence, stored, verdict
 from asynctasq.adapters.drivers.redis.connection import Command, Server, give_up_at
 from asynctasq.adapters.drivers.redis.doorbell import Doorbell
+from asynctasq.adapters.drivers.redis.examination import field
 from asynctasq.adapters.drivers.redis.keys import Keys
 from asynctasq.adapters.drivers.redis.scripts import Script
 from asynctasq.adapters.drivers.redis.values import (
@@ -51,6 +52,7 @@ from asynctasq.ports.driver import (
     Settled,
     SettleStatus,
 )
+from asynctasq.ports.examination import Examinable, Finding
 from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
 
 logger = logging.getLogger("asynctasq.redis")
@@ -90,7 +92,7 @@ _CAPABILITIES = Capabilities(
 _told: set[tuple[str, str]] = set()
 
 
-class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
+class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
     """Queues in Redis (6.2 or newer) or Valkey (7.2 or newer).
 
     Nothing that was acknowledged is lost as far as the server keeps what it acknowledged: with `appendonly yes`, all of it when
@@ -304,6 +306,16 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
         (count,) = await self._server.ask(self._run(scripts.PURGE, queue, ()))
         return int(count)
 
+    async def examine(self) -> Sequence[Finding]:
+        info, *settings = await self._server.ask_each(
+            ("INFO",), *(("CONFIG", "GET", setting) for setting in examination.SETTINGS)
+        )
+        return examination.findings(info, settings)
+
+    async def clock(self) -> float:
+        ((seconds, microseconds),) = await self._server.ask(("TIME",))
+        return int(seconds) + int(microseconds) / 1_000_000
+
     @property
     def _server(self) -> Server:
         if self._connected is None:
@@ -326,12 +338,12 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
             ("INFO", "server"), ("CONFIG", "GET", "maxmemory-policy"), ("CONFIG", "GET", "appendonly")
         )
         if not isinstance(info, AsyncTasQError):
-            version = _field(info, "redis_version")
+            version = field(info, "redis_version")
             if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
                 raise ConfigurationError(
                     f"Redis at {self.location} is version {version}: 6.2 is the least, or Valkey 7.2"
                 )
-            if _field(info, "redis_mode") == "cluster":
+            if field(info, "redis_mode") == "cluster":
                 raise ConfigurationError(f"Redis at {self.location} is a cluster, which this driver does not serve")
         for reply, good, trouble in (
             (policy, b"noeviction", "it may throw tasks away when memory is short: set noeviction"),
@@ -474,8 +486,3 @@ def _letter(queue: str, id: bytes, packed: bytes | None) -> DeadMessage | None:
     except CorruptMessage as error:
         logger.warning("%s", error)
         return None
-
-
-def _field(info: bytes, name: str) -> str:
-    lines = info.decode("utf-8", "replace").splitlines()
-    return next((line.partition(":")[2] for line in lines if line.startswith(f"{name}:")), "0")

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import weakref
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from asynctasq.adapters.drivers.sqlite import dead, store
+from asynctasq.adapters.drivers.sqlite import dead, examination, store
 from asynctasq.adapters.drivers.sqlite.connection import Connection, Synchronous
 from asynctasq.adapters.drivers.sqlite.location import default_path
 from asynctasq.adapters.drivers.sqlite.values import storable
@@ -32,6 +33,7 @@ from asynctasq.ports.driver import (
     QueueStats,
     Settled,
 )
+from asynctasq.ports.examination import Examinable, Finding
 from asynctasq.ports.refusals import refusal_of_message
 
 LONGEST_WAIT = 0.5
@@ -56,7 +58,7 @@ _CAPABILITIES = Capabilities(
 )
 
 
-class SQLiteDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
+class SQLiteDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
     """A durable queue in a file of its own, shared by all processes of one host and needing no server.
 
     Args:
@@ -178,6 +180,13 @@ class SQLiteDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
     async def purge(self, queue: str) -> int:
         return await self._writer.ask(partial(store.purge, queue=queue))
 
+    async def examine(self) -> Sequence[Finding]:
+        look = partial(examination.findings, path=self.location, synchronous=self._synchronous)
+        return await self._writer.ask(look)
+
+    async def clock(self) -> float:
+        return await self._writer.ask(_clock)
+
     @property
     def _writer(self) -> Writer:
         if self._open_writer is None:
@@ -187,6 +196,11 @@ class SQLiteDriver(QueueDriver, DeadLetters, Inspector, Purgeable):
 
 def _look_in(connection: Connection) -> None:
     """Nothing; to have the connection opened is what was wanted."""
+
+
+def _clock(_: Connection) -> float:
+    """This host's: SQLite has no other."""
+    return time.time()
 
 
 def _release(outcome: tuple[list[Claim], float | None]) -> Work[object] | None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from asynctasq.domain.verdict import ACK, DeadLetter
@@ -14,6 +15,7 @@ from asynctasq.ports.driver import (
     QueueStats,
     SettleStatus,
 )
+from asynctasq.ports.examination import Examinable
 from asynctasq.testing.contract.base import refuses, requires
 from asynctasq.testing.contract.driver.steps import (
     HOLD,
@@ -34,6 +36,10 @@ class InspectableDriver(QueueDriver, Inspector, Protocol):
 
 class PurgeableDriver(QueueDriver, Purgeable, Protocol):
     """A driver whose queues can be emptied."""
+
+
+class ExaminableDriver(QueueDriver, Examinable, Protocol):
+    """A driver that can be asked how its broker is."""
 
 
 class Counting(DriverPromises):
@@ -139,6 +145,33 @@ class Inspecting(DriverPromises):
         await driver.purge(queue)
         await put(driver, sent)
         assert (await take_one(driver, queue)).message.id == sent.id
+
+
+class Examining(DriverPromises):
+    """An operator is told what to know of the broker."""
+
+    @requires(Examinable)
+    async def test_an_examination_finds_something_and_changes_nothing(
+        self, driver: ExaminableDriver, queue: str
+    ) -> None:
+        await _fill(driver, queue)
+        before = [_without_age(stats) for stats in await driver.stats([queue])]
+        findings = list(await driver.examine())
+        assert findings
+        assert all(finding.subject and finding.said for finding in findings)
+        assert [_without_age(stats) for stats in await driver.stats([queue])] == before
+
+    @requires(Examinable)
+    async def test_the_clock_is_the_one_that_stamps_messages(self, driver: ExaminableDriver, queue: str) -> None:
+        granularity = 0.05
+        before = await driver.clock()
+        await put(driver, message(queue))
+        after = await driver.clock()
+        assert before - granularity <= (await take_one(driver, queue)).enqueued_at <= after + granularity
+
+
+def _without_age(stats: QueueStats) -> QueueStats:
+    return replace(stats, oldest_age=None)
 
 
 async def _fill(driver: QueueDriver, queue: str) -> None:
