@@ -312,9 +312,9 @@ class Fleet:
         await self.until(lambda: late().keys() == pids, "every worker to start a task")
         return max(late().values()) - after
 
-    async def drained(self, *, respawn: bool = False) -> None:
+    async def drained(self, *, respawn: bool = False, patience: float = PATIENCE) -> None:
         """Wait until nothing is ready, delayed or leased. Workers that die of themselves are replaced, if that may be."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while True:
             try:
                 stats = await self.stats()
@@ -322,7 +322,7 @@ class Fleet:
                 stats = await self.stats()
             if not stats.ready + stats.delayed + stats.leased:
                 return
-            assert time.monotonic() < deadline, f"not drained after {PATIENCE:g} s: {stats}\n{self.logs()}"
+            assert time.monotonic() < deadline, f"not drained after {patience:g} s: {stats}\n{self.logs()}"
             for worker in [worker for worker in self.workers if not worker.alive and not worker.buried]:
                 assert respawn, f"a worker died:\n{worker.log.read_text()}"
                 self.bury(worker)

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Generator
 from functools import cache
@@ -80,6 +84,57 @@ async def neighbour(seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
+@task(process=True, max_attempts=MANY)
+def work_in_child(seconds: float) -> None:
+    with recorded():
+        time.sleep(seconds)
+
+
+@task(process=True, max_attempts=MANY)
+async def work_in_loop_of_child(seconds: float) -> None:
+    with recorded():
+        await asyncio.sleep(seconds)
+
+
+@task(process=True, max_attempts=MANY)
+def hold_the_lock_at_first() -> None:
+    """The first attempt never lets go of the interpreter's lock: no other thread of its process runs again."""
+    with recorded():
+        if current_task().attempt == 1:
+            re.match(r"(a+)+$", "a" * 64 + "b")
+
+
+@task(process=True, max_attempts=1)
+def die(how: str) -> None:
+    with recorded():
+        match how:
+            case "segfault":
+                ctypes.string_at(0)
+            case "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "exit at once":
+                os._exit(3)
+            case _:
+                sys.exit(3)
+
+
+@task(process=True, max_attempts=1, timeout=0.5)
+def ignore_sigterm() -> None:
+    """Start a program and wait for ever; SIGTERM changes nothing."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with recorded():
+        program = subprocess.Popen(["sleep", "1000"])
+        os.write(_file("programs"), f"{program.pid}\n".encode())
+        program.wait()
+
+
+@task(process=True, max_attempts=1, timeout=0.5)
+async def clean_up_when_stopped() -> None:
+    """Wait for ever, and say so when cancelled."""
+    with recorded():
+        await asyncio.sleep(1000)
+
+
 @contextlib.contextmanager
 def recorded() -> Generator[None]:
     """Write down that the attempt starts here and how it ends."""
@@ -123,6 +178,6 @@ def _write(event: str, **more: str) -> None:
 
 
 @cache
-def _file() -> int:
-    path = Path(os.environ["ASYNCTASQ_TEST_LEDGER"]) / f"{os.getpid()}.jsonl"
+def _file(name: str | None = None) -> int:
+    path = Path(os.environ["ASYNCTASQ_TEST_LEDGER"]) / (name or f"{os.getpid()}.jsonl")
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

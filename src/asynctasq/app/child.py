@@ -25,6 +25,9 @@ from asynctasq.ports.executor import Order, Performer
 
 logger = logging.getLogger("asynctasq.child")
 
+NEW_LOOP: Final = loop_factory()
+"""Looked up on import, thus once by the server that children are forked from."""
+
 LEFTOVER_PATIENCE: Final = 1.0
 """Seconds that what a coroutine has left running gets to end once it is cancelled."""
 
@@ -57,7 +60,7 @@ class Child(Performer):
         # The worker has looked at the size, by its own limit.
         self._codec = Codec(app.container.serializer(), self._rows, max_body=sys.maxsize)
         self._context = contextvars.copy_context()
-        self._runner = asyncio.Runner(loop_factory=loop_factory())
+        self._runner = asyncio.Runner(loop_factory=NEW_LOOP)
         self._runner.run(self._rows.open(), context=self._context)  # tasks see what was opened here
         self._running: asyncio.Task[Any] | None = None
 

@@ -18,6 +18,7 @@ from asynctasq.app.origin import Origin
 from asynctasq.app.routes import Routes
 from asynctasq.app.seams import Seams
 from asynctasq.app.signals import Signals
+from asynctasq.app.supervisor import WORN
 from asynctasq.app.worker import Worker
 from asynctasq.app.worker_options import WorkerOptions
 from asynctasq.domain.queue_name import check_queue_name
@@ -102,6 +103,7 @@ def build_worker(
         id=f"{os.getpid()}-{seams.new_id()[-12:]}",
         queues=_queues(app, description, serving.queues or given.queues),
         concurrency=serving.concurrency or given.concurrency,
+        threads=serving.threads or given.threads,
         lease=given.lease if serving.lease is None else serving.lease,
         shutdown_grace=given.shutdown_grace if serving.shutdown_grace is None else serving.shutdown_grace,
         max_tasks=serving.max_tasks or given.max_tasks,
@@ -147,7 +149,7 @@ async def _serve(app: App, serving: Serving) -> int:
         watch.stop()
         summary.cancel()
     logger.info("stopped: %s", _told(worker.counts))
-    return 0
+    return WORN if worker.worn and not worker.told else 0
 
 
 async def _summarize(worker: Worker) -> None:

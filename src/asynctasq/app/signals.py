@@ -83,7 +83,7 @@ class Signals:
 
     def _obey(self, number: signal.Signals) -> None:
         self._news.put(_News.OBEYED)
-        how = "stopping now" if self._worker.stopping else "stopping; once more to stop now"
+        how = "stopping now" if self._worker.told else "stopping; once more to stop now"
         logger.info("%s received: %s", number.name, how)
         self._worker.stop()
 

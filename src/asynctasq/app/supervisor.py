@@ -16,6 +16,9 @@ _log = logging.getLogger("asynctasq.supervisor")
 CANNOT_WORK = 2
 """The exit status of a worker that would end the same way again: usage or configuration."""
 
+WORN = 4
+"""The exit status of a worker that wants to be started afresh: it has lost half of its threads."""
+
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -111,6 +114,10 @@ class Supervisor:
             self._outdated.discard(number)
             if self._stopping.is_set() and -status in _STOPS:
                 return 0  # told to stop before it could listen: it had not begun
+            if status == WORN and not self._stopping.is_set():
+                _log.warning("worker %d has lost half of its threads; started afresh", number)
+                quick_deaths = 0
+                continue
             if self._stopping.is_set() or (self._burst and status >= 0):
                 return _exit_status(status)
             if outdated:

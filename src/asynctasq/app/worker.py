@@ -7,7 +7,7 @@ import collections
 import contextlib
 import contextvars
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -55,7 +55,7 @@ LAST_CALL = 3.0
 class _Run:
     """One claim on its way through the worker."""
 
-    __slots__ = ("claim", "concluded", "failed", "lost", "name", "started", "task")
+    __slots__ = ("claim", "concluded", "failed", "in_thread", "lost", "name", "started", "task")
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
@@ -63,6 +63,7 @@ class _Run:
         self.name: str | None = None
         self.started = False
         self.failed = False
+        self.in_thread = False
         self.lost = False
         self.concluded = False
 
@@ -89,7 +90,9 @@ class Worker:
 
     Attributes:
         options: how it works.
-        stopping: whether it has been told to stop.
+        stopping: whether it takes no more tasks.
+        told: whether it has been told to stop.
+        worn: whether it has stopped by itself, having lost half of its threads, and wants to be started afresh.
         counts: verdicts so far, by kind.
     """
 
@@ -132,6 +135,9 @@ class Worker:
         self._hurried = False
         self._claiming: asyncio.Task[None] | None = None
         self.stopping = False
+        self.worn = False
+        self.told = False
+        self._lost_threads = 0
         self._context = contextvars.copy_context()
         self.counts: collections.Counter[str] = collections.Counter()
 
@@ -172,7 +178,11 @@ class Worker:
 
     def stop(self) -> None:
         """Once: claim no more, give back what has not started, let the rest finish within the grace. Twice: now."""
-        self._hurried = self.stopping
+        self._hurried = self.told
+        self.told = True
+        self._stop()
+
+    def _stop(self) -> None:
         self.stopping = True
         self._changed.set()
         if self._claiming is not None:
@@ -214,12 +224,26 @@ class Worker:
             verdict = self._after_failure(claim, RetryPolicy(), failure_of(error))
         self._conclude(run, verdict)
         if leftover is not None:
-            logger.warning("task %s (%s) still runs past its timeout and keeps its slot", claim.message.id, run.name)
-            with contextlib.suppress(BaseException):
-                await leftover
+            await self._outlast(run, leftover)
         del self._runs[claim.receipt]
         self._intake.slot_freed()
         self._changed.set()
+
+    async def _outlast(self, run: _Run, leftover: Awaitable[object]) -> None:
+        """Keep the slot until what would not stop has ended. Without half of its threads the worker had better start afresh."""
+        logger.warning("task %s (%s) still runs past its timeout and keeps its slot", run.claim.message.id, run.name)
+        self._lost_threads += run.in_thread
+        if 2 * self._lost_threads >= self.options.threads and run.in_thread and not self.stopping:
+            logger.error(
+                "%d of %d threads are lost to tasks past their timeout: this worker stops, to be started afresh",
+                self._lost_threads,
+                self.options.threads,
+            )
+            self.worn = True
+            self._stop()
+        with contextlib.suppress(BaseException):
+            await leftover
+        self._lost_threads -= run.in_thread
 
     async def _execute(
         self, run: _Run, header: Header, route: Route, policy: RetryPolicy
@@ -253,6 +277,7 @@ class Worker:
         CURRENT.set(current)
         function, until = route.function, None
         if route.mode is ExecutionMode.SYNC:
+            run.in_thread = True
             function = run.noting_start(function, current, timeout, clock)
         elif route.mode is ExecutionMode.ASYNC:
             run.started = True
@@ -343,8 +368,8 @@ class Worker:
     async def _drain(self) -> None:
         """Give back what has not started, wait for the rest, then cancel it."""
         self._intake.give_back()
-        if self._runs:
-            logger.info("stopping: %d tasks run, waiting up to %g s", len(self._runs), self.options.shutdown_grace)
+        if left := len(self._undecided()):
+            logger.info("stopping: %d tasks run, waiting up to %g s", left, self.options.shutdown_grace)
         for run in list(self._runs.values()):
             if not run.started and run.task is not None:
                 run.task.cancel()
@@ -353,15 +378,19 @@ class Worker:
             if run.task is not None:
                 run.task.cancel()
         await self._until_idle(LAST_CALL)
-        for run in list(self._runs.values()):
+        for run in self._undecided():
             logger.error("task %s (%s) could not be stopped and is given back", run.claim.message.id, run.name)
             self._conclude(run, Release())
 
     async def _until_idle(self, seconds: float, *, unless_hurried: bool = False) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._runs and not (unless_hurried and self._hurried):
+                while self._undecided() and not (unless_hurried and self._hurried):
                     await self.change()
+
+    def _undecided(self) -> list[_Run]:
+        """What runs, without what has failed already and could not be stopped: nothing more comes of that."""
+        return [run for run in self._runs.values() if not run.concluded]
 
     def tasks(self) -> dict[asyncio.Task[None], str]:
         """What runs, for people, by the asyncio task that runs it."""

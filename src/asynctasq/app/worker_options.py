@@ -14,6 +14,7 @@ class WorkerOptions:
         id: fresh for every process start; never a host's name, which a successor would inherit.
         queues: the most urgent first.
         concurrency: how many claims may be held at once.
+        threads: how many of them may run in threads.
         lease: seconds.
         shutdown_grace: seconds that running tasks get when the worker is stopped.
         max_tasks: stop after so many have been started; None for no limit.
@@ -23,6 +24,7 @@ class WorkerOptions:
     id: str
     queues: Sequence[str]
     concurrency: int = 100
+    threads: int = 32
     lease: float = 30.0
     shutdown_grace: float = 30.0
     max_tasks: int | None = None

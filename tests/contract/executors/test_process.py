@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import functools
+import json
 import multiprocessing
+import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +19,12 @@ from asynctasq.adapters.serializers.msgpack import MsgpackSerializer
 from asynctasq.app.child import prepare
 from asynctasq.app.codec import Codec
 from asynctasq.app.origin import Origin
+from asynctasq.domain.errors import ConfigurationError, WorkerProcessDied
 from asynctasq.domain.message import Message
 from asynctasq.domain.task import Task, TaskConfig
+from asynctasq.ports.executor import Performer
 from asynctasq.testing.contract import functions
-from asynctasq.testing.contract.executor import ExecutorContract
+from asynctasq.testing.contract.executor import PATIENCE, QUIET, ExecutorContract
 
 ORIGIN = Origin(modules=("tests.contract.executors.process_tasks",))
 
@@ -59,3 +65,89 @@ class TestProcessExecutorOfPlainFunctions(_Processes):
 
 class TestProcessExecutorOfCoroutineFunctions(_Processes):
     coroutines = True
+
+
+def refuse(_: object = None) -> Performer:
+    raise LookupError("no such app")
+
+
+def die() -> Performer:
+    os._exit(7)
+
+
+@pytest_asyncio.fixture
+async def executor() -> AsyncGenerator[ProcessExecutor]:
+    executor = ProcessExecutor(functools.partial(prepare, ORIGIN), 2)
+    yield executor
+    await executor.close()
+
+
+def test_less_than_one_child_is_refused():
+    with pytest.raises(ConfigurationError, match="children=0"):
+        ProcessExecutor(refuse, 0)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("start", "told"), [(refuse, "LookupError: no such app"), (die, "exit status 7")])
+async def test_children_that_cannot_start_fail_what_waits_for_one_and_are_not_started_for_ever(
+    start: Callable[[], Performer], told: str
+):
+    executor = ProcessExecutor(start, 2)
+    runs = [executor.run(message(functions.echo, (), {}), attempt=1, timeout=None) for _ in range(5)]
+    outcomes = await asyncio.wait_for(asyncio.gather(*runs, return_exceptions=True), PATIENCE)
+    assert [type(outcome) for outcome in outcomes] == [WorkerProcessDied] * 5
+    assert all(told in str(outcome) for outcome in outcomes)
+    await asyncio.sleep(QUIET)
+    assert executor.pids == []
+    await executor.close()
+
+
+@pytest.mark.asyncio
+async def test_what_cannot_be_handed_to_a_child_is_told_and_not_waited_for_ever():
+    class Local(Exception):
+        """Nothing that another process could import."""
+
+    executor = ProcessExecutor(functools.partial(refuse, Local), 1)
+    with pytest.raises(WorkerProcessDied, match="could be started"):
+        await asyncio.wait_for(executor.run(message(functions.echo, (), {}), attempt=1, timeout=None), PATIENCE)
+    await executor.close()
+
+
+@pytest.mark.asyncio
+async def test_a_message_larger_than_a_pipe_holds_arrives(executor: ProcessExecutor, tmp_path: Path):
+    large = "x" * 1_000_000
+    body = Codec(MsgpackSerializer(), max_body=2_000_000)
+    call = Task(name=process_tasks.name(functions.note), args=(str(tmp_path / "note"), large), config=TaskConfig())
+    encoded = body.encode(call, None, id="an-id", max_body=None)
+    await executor.run(Message(id="an-id", queue="default", body=encoded), attempt=1, timeout=PATIENCE)
+    assert json.loads((tmp_path / "note").read_text()) == [[large], {}]
+
+
+@pytest.mark.asyncio
+async def test_one_child_more_than_were_needed_stands_by(executor: ProcessExecutor):
+    assert executor.pids == []
+    await executor.run(message(functions.echo, (), {}), attempt=1, timeout=None)
+    await asyncio.wait_for(functions.until(lambda: len(executor.pids) == 2), PATIENCE)
+    first = set(executor.pids)
+    with pytest.raises(WorkerProcessDied):
+        await executor.run(message(functions.kill_itself, (), {}), attempt=1, timeout=None)
+    await asyncio.wait_for(functions.until(lambda: len(executor.pids) == 2), PATIENCE)
+    assert len(first & set(executor.pids)) == 1
+
+
+@pytest.mark.asyncio
+async def test_attempts_that_were_cancelled_while_they_waited_leave_every_child_to_the_others(
+    executor: ProcessExecutor,
+):
+    def run() -> asyncio.Task[None]:
+        return asyncio.create_task(executor.run(message(functions.echo, (), {}), attempt=1, timeout=None))
+
+    for _ in range(20):
+        runs = [run() for _ in range(6)]
+        for number, each in enumerate(runs):
+            for _ in range(number):
+                await asyncio.sleep(0)
+            if number % 2:
+                each.cancel()
+        await asyncio.wait(runs, timeout=PATIENCE)
+        assert all(each.done() for each in runs)

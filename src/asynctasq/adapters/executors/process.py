@@ -60,6 +60,7 @@ class ProcessExecutor(RemoteExecutor):
         self._busy: set[Child] = set()
         self._waiting: deque[asyncio.Future[Child]] = deque()
         self._starting: set[asyncio.Task[None]] = set()
+        self._size = 0
         self._ailing = False
 
     @property
@@ -160,8 +161,10 @@ class ProcessExecutor(RemoteExecutor):
             waiter.set_result(child)
 
     def _replenish(self) -> None:
-        """Start what is missing: a child for each attempt that may run, and one that stands by."""
-        wanted = min(self._most, len(self._busy) + len(self._waiting)) + (not self._ailing)
+        """Start what is missing: as many children as were ever needed at a time, and one that stands by."""
+        needed = min(self._most, len(self._busy) + len(self._waiting))
+        self._size = max(self._size, needed)
+        wanted = needed if self._ailing else self._size + 1
         while len(self._idle) + len(self._busy) + len(self._starting) < wanted:
             self._starting.add(asyncio.get_running_loop().create_task(self._bring_up()))
 
@@ -177,12 +180,14 @@ class ProcessExecutor(RemoteExecutor):
                 await asyncio.shield(child.ready)
         except asyncio.CancelledError:
             if child is not None:
+                child.ready.cancel()
                 child.kill()
             raise
         except Exception as error:
             if isinstance(error, TimeoutError):
                 error = WorkerProcessDied(f"a child process was not ready after {START_PATIENCE:g} s")
             if child is not None:
+                child.ready.cancel()
                 child.kill()
             self._starting.discard(this)
             self._failed_to_start(error)
@@ -193,7 +198,7 @@ class ProcessExecutor(RemoteExecutor):
             self._assign()
 
     def _failed_to_start(self, error: Exception) -> None:
-        """Somebody who waits is told, or nobody would ever be; and none stands by until one could be started again."""
+        """Somebody who waits is told, or nobody would ever be; and none is started in advance until one start has worked."""
         self._ailing = True
         while self._waiting:
             waiter = self._waiting.popleft()

@@ -182,7 +182,6 @@ class Child:
     def kill(self) -> None:
         """SIGKILL, for what its tasks have started as well."""
         self.ended = True
-        self.ready.cancel()  # if it never was
         if not self._signal(os.killpg, signal.SIGKILL):
             self._signal(os.kill, signal.SIGKILL)  # it has no group of its own yet
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from click.core import ParameterSource
@@ -134,6 +135,7 @@ def worker(
     if count > 1 or reload:
         ctx.exit(_supervise(ctx, count, burst=burst, reload=reload))
     from asynctasq.app.serve import Serving, serve
+    from asynctasq.app.supervisor import WORN
 
     serving = Serving(
         driver=driver,
@@ -149,7 +151,17 @@ def worker(
         shutdown_grace=shutdown_grace,
         burst=burst,
     )
-    ctx.exit(serve(opened, serving))
+    status = serve(opened, serving)
+    if status == WORN and lifeline is None:  # with a supervisor, that is its business
+        _start_afresh()
+    ctx.exit(status)
+
+
+def _start_afresh() -> NoReturn:
+    """The same command again, in this process: threads that do not return end with what was before."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _supervise(ctx: click.Context, processes: int, *, burst: bool, reload: bool) -> int:
