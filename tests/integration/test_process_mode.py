@@ -86,9 +86,9 @@ async def test_the_children_of_a_killed_worker_die_with_it_and_another_takes_its
     assert len(children_of_worker(worker.pid)) >= CHILDREN
     killed_at = time.monotonic()
     fleet.kill(worker)
+    fleet.events += [Killed(pid=pid, at=time.monotonic()) for pid in family]
     await fleet.until(lambda: not alive(family), "the children to die")
     assert time.monotonic() - killed_at < 2.0
-    fleet.events += [Killed(pid=pid, at=time.monotonic()) for pid in family]
 
     fleet.spawn()
     await fleet.drained()
@@ -179,6 +179,7 @@ async def test_what_a_stopped_worker_cannot_finish_within_its_grace_is_given_bac
 async def test_a_child_that_is_killed_while_idle_costs_no_task_anything(fleet: Fleet):
     worker: Worker = fleet.spawn()
     await fleet.dispatch(work_in_child(seconds=0))
+    await fleet.drained()
     await fleet.until(lambda: len(children_of_worker(worker.pid)) == 2, "a child and a spare")
     for pid in children_of_worker(worker.pid):
         send(pid, signal.SIGKILL)
