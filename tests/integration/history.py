@@ -109,7 +109,12 @@ class _Run:
 
 
 def check(
-    history: Iterable[Event], *, lease: float, settling: float = 1.0, clock_slack: float = 0.05
+    history: Iterable[Event],
+    *,
+    lease: float,
+    settling: float = 1.0,
+    clock_slack: float = 0.05,
+    atomic_move: bool = True,
 ) -> list[Violation]:
     """Every violation in a history that was recorded until the queues were empty.
 
@@ -118,6 +123,8 @@ def check(
         lease: seconds of the workers' leases: a pause, or a cut, of less than half of it excuses nothing.
         settling: seconds that a worker may take to settle what has ended. A kill later than that excuses nothing.
         clock_slack: seconds by which the broker's clock and ours may disagree about a delay.
+        atomic_move: whether the broker moves a message in one step. Else a worker that is killed while it settles what is to run
+            again may leave two of it, and from then on each runs by itself.
     """
     enqueued: dict[str, Enqueued] = {}
     starts: dict[str, list[Started]] = defaultdict(list)
@@ -152,6 +159,8 @@ def check(
         ]
         if task not in dead and not any(run.ended and run.ended.how == "ok" for run in runs):
             violations.append(Violation(Kind.LOST, task, f"{len(runs)} runs, none ended well"))
+        if not atomic_move and any(_doubled(run, faults[run.started.pid], settling) for run in runs):
+            continue
         violations += _attempts(first, runs)
         violations += _early(first, runs, clock_slack)
         violations += [
@@ -194,6 +203,14 @@ def _early(first: Enqueued, runs: Sequence[_Run], slack: float) -> list[Violatio
             violations.append(Violation(Kind.EARLY, first.task, detail))
         previous = run.ended
     return violations
+
+
+def _doubled(run: _Run, faults: Iterable[Killed | Paused | CutOff], settling: float) -> bool:
+    """Whether a worker was killed while it sent a copy of what was to run again."""
+    if run.ended is None or run.ended.how == "ok":
+        return False
+    ended = run.ended.at
+    return any(isinstance(fault, Killed) and ended <= fault.at <= ended + settling for fault in faults)
 
 
 def _excused(

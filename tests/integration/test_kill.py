@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -23,8 +24,9 @@ from tests.integration.ledger_tasks import (
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(150)]
 
 SEED = 20_260_104
-TASKS = 2_000
-KILLS = 20
+TASKS, KILLS = 2_000, 20
+FEW = {"sqs": (400, 5)}
+"""Where less is enough every day: a request to this SQS is served in Python. ASYNCTASQ_TEST_KILLS=1000,10 asks for more."""
 
 
 @pytest.fixture(params=BROKERS, ids=lambda make: make.__name__)
@@ -38,9 +40,18 @@ async def fleet(broker: Broker, tmp_path: Path) -> AsyncGenerator[Fleet]:
         yield fleet
 
 
+def size(broker: Broker) -> tuple[int, int]:
+    """How many tasks, and how many kills."""
+    if asked := os.environ.get("ASYNCTASQ_TEST_KILLS"):
+        tasks, kills = map(int, asked.split(","))
+        return tasks, kills
+    return FEW.get(broker.name, (TASKS, KILLS))
+
+
 async def test_no_task_is_lost_and_each_duplicate_is_excused_when_random_workers_are_killed(
     broker: Broker, tmp_path: Path
 ):
+    tasks, kills = size(broker)
     chance = random.Random(SEED)
     kinds = {
         lambda: work(seconds=0.15): 14,
@@ -48,19 +59,20 @@ async def test_no_task_is_lost_and_each_duplicate_is_excused_when_random_workers
         lambda: work_in_thread(seconds=0.1): 3,
         lambda: fail_until(attempt=2): 1,
     }
-    chosen = chance.choices(list(kinds), weights=list(kinds.values()), k=TASKS)
-    async with Fleet(broker, tmp_path, options=["--concurrency", "8", "--threads", "4"]) as fleet:
+    chosen = chance.choices(list(kinds), weights=list(kinds.values()), k=tasks)
+    options = ["--concurrency", "8", "--threads", "4"]
+    async with Fleet(broker, tmp_path, lease=4.0 if broker.slow else 2.0, options=options) as fleet:
         await fleet.dispatch(*(make() for make in chosen))
         for _ in range(4):
             fleet.spawn()
         await fleet.until(lambda: bool(fleet.starts()), "the first task")
-        await fleet.nemesis(chance, kills=KILLS, between=(0.2, 0.8))
+        await fleet.nemesis(chance, kills=kills, between=(0.2, 0.8))
         stats = await fleet.stats()
         assert stats.ready + stats.delayed + stats.leased, "all was done before the last kill: give it more work"
         await fleet.drained()
         await fleet.stop()
         history = await fleet.verify()
-    assert len({event.task for event in history if isinstance(event, Ended) and event.how == "ok"}) == TASKS
+    assert len({event.task for event in history if isinstance(event, Ended) and event.how == "ok"}) == tasks
     assert duplicates(history), "the kills hit no task: let them come later, or the tasks take longer"
 
 
@@ -74,7 +86,11 @@ async def test_a_worker_frozen_past_its_lease_cannot_settle_what_another_has_fin
     assert [(start.task, start.attempt) for start in fleet.starts()] == [(task, 1), (task, 2)]
 
     fleet.resume(frozen)
-    await fleet.until(lambda: "had lost its lease when it was settled" in frozen.log.read_text(), "the late settlement")
+    if fail or fleet.driver.capabilities.fencing:
+        await fleet.until(
+            lambda: "had lost its lease when it was settled" in frozen.log.read_text(), "the late settlement"
+        )
+    # else it is done, which is true whoever holds it, and the broker takes it for granted
     await fleet.stop()
     stats = await fleet.stats()
     assert (stats.ready, stats.delayed, stats.leased, stats.dead) == (0, 0, 0, 0)

@@ -5,6 +5,7 @@
 * It looks at all messages of a queue, several times over, for each that is sent, received or deleted. Here it does so when it is
   asked about them.
 * It takes characters that SQS refuses.
+* It refuses a message alone that says it is `to-be-refused`.
 * It counts the requests by their action, and lets time pass when it is told to, under paths of our own.
 """
 
@@ -23,7 +24,7 @@ from urllib.parse import parse_qs
 
 from moto.core.utils import unix_time_millis
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from moto.sqs.exceptions import SQSException
+from moto.sqs.exceptions import InvalidParameterValue, SQSException
 from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 from werkzeug.serving import make_server
 
@@ -52,6 +53,17 @@ for name in (
     *("change_message_visibility", "get_queue_attributes", "purge_queue"),
 ):
     in_one_step(name)
+
+send_now = SQSBackend.send_message
+
+
+def send_message(self: SQSBackend, queue_name: str, message_body: str, *rest: Any, **more: Any) -> Message:
+    if "to-be-refused" in message_body:
+        raise InvalidParameterValue("Value for parameter DelaySeconds is invalid, says the test.")
+    return send_now(self, queue_name, message_body, *rest, **more)
+
+
+SQSBackend.send_message = send_message
 
 receive_now = SQSBackend.receive_message
 
@@ -96,7 +108,7 @@ validate = SQSBackend._validate_message
 
 
 def validate_message(self: SQSBackend, queue: Queue, message_body: str, *rest: Any, **more: Any) -> None:
-    if REFUSED.search(message_body):
+    if REFUSED.search(message_body):  # of all of a request, which SQS would do one by one
         raise SQSException("InvalidMessageContents", "The message contains characters outside the allowed set.")
     validate(self, queue, message_body, *rest, **more)
 
@@ -118,6 +130,23 @@ def age(seconds: float) -> None:
                         message.approximate_first_receive_timestamp -= back
 
 
+def stored(name: str) -> list[tuple[float, str]]:
+    """When each message of a queue was sent, and its text."""
+    with step:
+        queues = [
+            queue
+            for backends in sqs_backends.values()
+            for backend in backends.values()
+            for queue in backend.queues.values()
+        ]
+        return [
+            (message.sent_timestamp / 1000, message.body)
+            for queue in queues
+            if queue.name == name
+            for message in queue._messages
+        ]
+
+
 class Application:
     """moto, with what the tests need to know and do beside it."""
 
@@ -134,6 +163,8 @@ class Application:
         answer: object = os.getpid()
         if place.endswith("/age"):
             age(float(asked["seconds"][0]))
+        elif place.endswith("/messages"):
+            answer = stored(asked["queue"][0])
         elif place.endswith("/requests"):
             answer = dict(requests)
             requests.clear()

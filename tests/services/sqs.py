@@ -12,9 +12,14 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from tests.services import Server, given, missing
+
+from asynctasq.adapters.drivers.sqs import SQSDriver
+from asynctasq.adapters.drivers.sqs.envelope import read
+from asynctasq.ports.driver import DeadMessage
 
 COMMAND = "uv sync"
 REGION = "eu-central-1"
@@ -67,14 +72,49 @@ def requests(url: str) -> Mapping[str, int]:
     return Counter(told(url, "requests"))
 
 
+def driver(url: str, **options: Any) -> SQSDriver:
+    """A driver with queues of its own, not connected."""
+    given = {"region": REGION, "endpoint_url": url, "queue_prefix": f"test-{uuid4().hex[:8]}-", "shortest_poll": 0}
+    return SQSDriver(**(given | options))
+
+
+def age(url: str, seconds: float) -> None:
+    """Let everything on our own server have happened earlier."""
+    told(url, f"age?seconds={seconds}")
+
+
+def dead_letters(url: str, name: str) -> list[DeadMessage]:
+    """What a queue of dead letters on our own server holds, without receiving it."""
+    letters: list[DeadMessage] = []
+    for sent, text in told(url, f"messages?queue={name}"):
+        letter = read(text)
+        assert letter.dead is not None, text
+        letters.append(
+            DeadMessage(
+                id=letter.id,
+                queue=name.partition("_dead-")[2],
+                body=letter.body,
+                reason=letter.dead.reason,
+                error=letter.dead.error,
+                attempts=letter.dead.attempts,
+                enqueued_at=letter.enqueued_at or sent,
+                died_at=sent,
+            )
+        )
+    return letters
+
+
 @pytest.fixture(scope="session")
-def sqs_url(_aws_environ: None) -> Generator[str]:
-    """A server that this test process shares: use queues and prefixes of your own."""
-    if (elsewhere := given("sqs")) is not None:
-        yield elsewhere
-        return
+def moto_url(_aws_environ: None) -> Generator[str]:
+    """A server of our own, which can be asked more than SQS can: share it by queues and prefixes of your own."""
     with server() as ours:
         yield url(ours)
+
+
+@pytest.fixture(scope="session")
+def sqs_url(request: pytest.FixtureRequest) -> str:
+    """SQS, or what is like it: use queues and prefixes of your own."""
+    return given("sqs") or request.getfixturevalue("moto_url")
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,11 @@ class LeaseKeeper:
         if self._deadlines:
             self._deadlines.pop(claim.receipt, None)
 
+    def holds(self, claim: Claim) -> bool:
+        """Whether a claim's lease has not ended, by our own clock."""
+        deadline = self._deadlines.get(claim.receipt, claim.deadline)
+        return deadline is None or self._seams.monotonic() < deadline
+
     async def start(self) -> None:
         """Begin to keep leases. Call it on the worker's loop."""
         loop = asyncio.get_running_loop()
@@ -104,6 +109,10 @@ class LeaseKeeper:
     async def _renew(self, tell_lost: Callable[[Claim], None]) -> bool:
         """One look at all leases; False if the broker could not be asked."""
         due = self._due()
+        if not self._driver.capabilities.fencing:
+            # The broker would renew for us what somebody else holds by now.
+            self._fence(due, tell_lost)
+            due = [claim for claim in due if self.holds(claim)]
         if not due:
             return True
         try:
@@ -119,7 +128,9 @@ class LeaseKeeper:
                     self._deadlines[claim.receipt] = answer.deadline
             elif answer.status is not ExtendStatus.FAILED and self._held.pop(claim.receipt, None) is not None:
                 tell_lost(claim)
-        return not any(answer.status is ExtendStatus.FAILED for answer in answers)
+        failed = [claim for claim, answer in zip(due, answers, strict=True) if answer.status is ExtendStatus.FAILED]
+        self._fence(failed, tell_lost)
+        return not failed
 
     def _due(self) -> list[Claim]:
         now = self._seams.monotonic()
@@ -132,9 +143,7 @@ class LeaseKeeper:
         return due
 
     def _fence(self, claims: list[Claim], tell_lost: Callable[[Claim], None]) -> None:
-        """The broker cannot be asked: what is past its deadline may run elsewhere by now."""
-        now = self._seams.monotonic()
+        """Give up what is past its deadline: it may run elsewhere by now, and the broker does not say."""
         for claim in claims:
-            deadline = self._deadlines.get(claim.receipt, claim.deadline)
-            if deadline is not None and deadline <= now and self._held.pop(claim.receipt, None) is not None:
+            if not self.holds(claim) and self._held.pop(claim.receipt, None) is not None:
                 tell_lost(claim)

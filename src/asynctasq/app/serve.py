@@ -21,6 +21,7 @@ from asynctasq.app.signals import Signals
 from asynctasq.app.supervisor import WORN
 from asynctasq.app.worker import Worker
 from asynctasq.app.worker_options import WorkerOptions
+from asynctasq.domain.errors import ConfigurationError
 from asynctasq.domain.queue_name import check_queue_name
 from asynctasq.domain.task import ExecutionMode
 from asynctasq.ports.driver import QueueDriver
@@ -109,6 +110,11 @@ def build_worker(
         max_tasks=serving.max_tasks or given.max_tasks,
         burst=serving.burst,
     )
+    longest = description.capabilities.max_lease
+    if longest is not None and options.lease > longest:
+        raise ConfigurationError(
+            f"worker.lease={options.lease:g}: the driver at {description.location} takes {longest:g} s at most"
+        )
     worker: Worker = container.worker(
         options,
         driver=description.sibling(),

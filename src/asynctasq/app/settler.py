@@ -10,7 +10,7 @@ from asynctasq.app import failpoints
 from asynctasq.app.outage import Outage
 from asynctasq.domain.errors import DriverError
 from asynctasq.domain.message import Claim
-from asynctasq.domain.verdict import Settlement
+from asynctasq.domain.verdict import Ack, Settlement
 from asynctasq.ports.driver import QueueDriver, SettleStatus
 
 logger = logging.getLogger("asynctasq.worker")
@@ -20,12 +20,29 @@ class Settler:
     """Carries out the verdicts of one worker.
 
     `run()` must not be cancelled while settlements wait: a finished task whose settlement is lost runs twice.
+
+    Where the broker does not fence, the worker does: past the end of a lease nothing is settled any more but what is done. That
+    stays done, whoever holds the message now.
+
+    Args:
+        driver: what settles.
+        outage: told when the broker is away and when it is back.
+        settled: told of each claim that needs nothing more.
+        holds: whether a claim's lease has not ended.
     """
 
-    def __init__(self, driver: QueueDriver, *, outage: Outage, settled: Callable[[Claim], None]) -> None:
+    def __init__(
+        self,
+        driver: QueueDriver,
+        *,
+        outage: Outage,
+        settled: Callable[[Claim], None],
+        holds: Callable[[Claim], bool],
+    ) -> None:
         self._driver = driver
         self._outage = outage
         self._settled = settled
+        self._holds = holds
         self._waiting: list[Settlement] = []
         self._flying = 0
         self._wake = asyncio.Event()
@@ -64,6 +81,8 @@ class Settler:
         while batch:
             if failpoints.ACTIVE:
                 failpoints.hit("worker.before_settle")
+            if not self._driver.capabilities.fencing:
+                batch = self._fenced(batch)
             try:
                 answers = await self._driver.settle(batch)
             except DriverError as error:
@@ -88,6 +107,16 @@ class Settler:
                 self._outage.over()
             else:
                 await self._outage.wait(unavailable)
+
+    def _fenced(self, batch: list[Settlement]) -> list[Settlement]:
+        """What may still be settled."""
+        kept: list[Settlement] = []
+        for settlement in batch:
+            if isinstance(settlement.verdict, Ack) or self._holds(settlement.claim):
+                kept.append(settlement)
+            else:
+                _log_lost(settlement)
+        return kept
 
 
 def _log_lost(settlement: Settlement) -> None:

@@ -120,7 +120,7 @@ class Worker:
             keeper_driver, lease=options.lease, seams=seams, lost=self._on_lost, in_thread=keeper_in_thread
         )
         self._outage = Outage(f"worker {options.id}", driver.location, seams)
-        self._settler = Settler(driver, outage=self._outage, settled=self._on_settled)
+        self._settler = Settler(driver, outage=self._outage, settled=self._on_settled, holds=self._keeper.holds)
         self._intake = Intake(
             options,
             self,

@@ -3,13 +3,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
-from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 from hypothesis import settings
 from tests.services import given
-from tests.services.sqs import REGION, told
+from tests.services import sqs as service
 
 from asynctasq.adapters.drivers.sqs import SQSDriver
 from asynctasq.testing.contract.driver import DriverContract, Harness
@@ -24,22 +23,15 @@ class SQSHarness(Harness):
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.prefix = f"test-{uuid4().hex[:8]}-"
         self.ours = given("sqs") is None
         self.unit = 60.0 if self.ours else 2.0
 
     def driver(self) -> SQSDriver:
-        return SQSDriver(
-            region=REGION,
-            endpoint_url=self.url,
-            queue_prefix=self.prefix,
-            hop=int(self.unit),
-            shortest_poll=0,
-        )
+        return service.driver(self.url, hop=int(self.unit))
 
     async def age(self, seconds: float) -> None:
         if self.ours:
-            await asyncio.to_thread(told, self.url, f"age?seconds={seconds}")
+            await asyncio.to_thread(service.age, self.url, seconds)
         else:
             await super().age(seconds)
 

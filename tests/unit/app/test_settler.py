@@ -45,7 +45,7 @@ async def test_a_settlement_that_is_refused_alone_waits_before_it_is_offered_aga
         settled.append(claim.message.id)
 
     outage = Outage("worker", driver.location, Seams(monotonic=now, wall=now, random=lambda: 0.5))
-    settler = Settler(driver, outage=outage, settled=note)
+    settler = Settler(driver, outage=outage, settled=note, holds=lambda _: True)
     for claim in await driver.claim(["here", "away"], limit=2, lease=1_000, wait=0, worker="w"):
         settler.add(Settlement(claim=claim, verdict=ACK))
     settler.close()

@@ -178,6 +178,26 @@ def test_a_retry_before_its_delay_has_passed_is_early():
     assert kinds(ENQUEUED, *run(1, 10, 1.0, 1.1, "failed"), *run(2, 11, 6.0, 6.1)) == [Kind.EARLY]
 
 
+def test_a_kill_while_a_failure_is_settled_may_leave_two_where_the_broker_cannot_move():
+    twice = [ENQUEUED, *run(1, 10, 1.0, 1.1, "failed"), Killed(pid=10, at=1.5)]
+    twice += [*run(2, 11, 6.2, 6.3), *run(2, 12, 7.0, 7.1)]
+    assert check(twice, lease=LEASE, atomic_move=False) == []
+    assert {violation.kind for violation in check(twice, lease=LEASE)} == {Kind.ATTEMPT, Kind.DUPLICATE}
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        [*run(1, 10, 1.0, 1.1, "failed"), Killed(pid=10, at=2.2)],  # it was settled long before
+        [*run(1, 10, 1.0, 1.1, "failed"), Killed(pid=11, at=1.5)],  # another one
+        [*run(1, 10, 1.0, 1.1), Killed(pid=10, at=1.5)],  # nothing was to run again
+    ],
+)
+def test_nothing_else_may_leave_two_where_the_broker_cannot_move(first: list[Event]):
+    history = [ENQUEUED, *first, *run(2, 11, 6.2, 6.3), *run(2, 12, 7.0, 7.1)]
+    assert Kind.DUPLICATE in {violation.kind for violation in check(history, lease=LEASE, atomic_move=False)}
+
+
 def test_each_task_is_judged_for_itself():
     other = Enqueued(task="other", at=0.0)
     found = violations(ENQUEUED, other, *run(1, 10, 1.0, 1.1), *run(2, 11, 2.0, 2.1))
