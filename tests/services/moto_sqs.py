@@ -6,6 +6,7 @@
   asked about them.
 * It takes characters that SQS refuses.
 * It refuses a message alone that says it is `to-be-refused`.
+* It fails when it is told to.
 * It counts the requests by their action, and lets time pass when it is told to, under paths of our own.
 """
 
@@ -36,6 +37,8 @@ REFUSED = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 step = threading.RLock()
 requests: Counter[str] = Counter()
+failing: list[str] = []
+"""The actions whose next request fails."""
 
 
 def in_one_step(name: str) -> None:
@@ -158,11 +161,17 @@ class Application:
         if not place.startswith("/asynctasq/"):
             action = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
             requests[action] += 1
+            if action in failing:
+                failing.remove(action)
+                start_response("500 Internal Server Error", [("Content-Type", "application/x-amz-json-1.0")])
+                return [b'{"__type":"com.amazonaws.sqs#InternalFailure"}']
             counting.asked_for = action in ("GetQueueAttributes", "CreateQueue")
             return self.moto(environ, start_response)
         answer: object = os.getpid()
         if place.endswith("/age"):
             age(float(asked["seconds"][0]))
+        elif place.endswith("/fail"):
+            failing.append(asked["action"][0])
         elif place.endswith("/messages"):
             answer = stored(asked["queue"][0])
         elif place.endswith("/requests"):

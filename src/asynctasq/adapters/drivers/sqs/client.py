@@ -33,7 +33,7 @@ SIDE_BY_SIDE = 16
 
 _theirs_config: Any = _config
 _theirs_session: Any = _session
-_sessions = threading.local()
+_known = threading.local()
 
 
 class Client:
@@ -157,10 +157,12 @@ def give_up_at() -> float:
 
 
 def _aiobotocore(**options: Any) -> AbstractAsyncContextManager[Any]:
-    # A session per thread: it keeps what it has read about SQS, and is not made for two threads at once.
-    if not hasattr(_sessions, "session"):
-        _sessions.session = _theirs_session.get_session()
-    manager: AbstractAsyncContextManager[Any] = _sessions.session.create_client("sqs", **options)
+    session: Any = _theirs_session.get_session()
+    # It is ten times as long to read what there is to know about SQS as to open a client; credentials are looked for anew.
+    if not hasattr(_known, "loader"):
+        _known.loader = session.get_component("data_loader")
+    session.register_component("data_loader", _known.loader)
+    manager: AbstractAsyncContextManager[Any] = session.create_client("sqs", **options)
     return manager
 
 

@@ -58,6 +58,9 @@ LONGEST_POLL = 20
 CLAIM_LIMIT = 100
 """Messages of one claim: ten requests side by side."""
 
+ROUNDED = 0.2
+"""Seconds by which a claim may wait longer or shorter than it was asked to, as SQS waits for whole seconds."""
+
 LAST_POLL = 1.0
 """Seconds that a driver which is being closed gives to requests that wait for messages: what is dropped may take one along."""
 
@@ -237,13 +240,13 @@ class SQSDriver(QueueDriver, Inspector):
         claims = [] if waits else await self._look(polls, queues, limit, lease)
         while not claims:
             left = end - loop.time()
-            if seconds := max(shortest, min(int(left), LONGEST_POLL)):
+            if seconds := max(shortest, min(int(left + ROUNDED), LONGEST_POLL)):
                 claims = await polls.first(queues, limit=limit, lease=lease, seconds=seconds)
                 claims += await self._more(polls, queues, claims, limit, lease)
             elif left > 0:  # SQS waits for whole seconds
                 await asyncio.sleep(left)
                 claims = await self._look(polls, queues, limit, lease)
-            if loop.time() >= end:
+            if loop.time() + ROUNDED >= end:
                 break
         self._idle = () if claims else tuple(queues)
         return claims
