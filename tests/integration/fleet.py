@@ -176,6 +176,11 @@ class Fleet:
             worker.process.wait()
         await self._stack.aclose()
 
+    @property
+    def patience(self) -> float:
+        """Seconds until what should have happened is taken for what never will."""
+        return 2 * PATIENCE if self.broker.slow else PATIENCE
+
     # What workers do
 
     def spawn(self, *, failpoints: str = "") -> Worker:
@@ -345,8 +350,9 @@ class Fleet:
         await self.until(lambda: late().keys() == pids, "every worker to start a task")
         return max(late().values()) - after
 
-    async def drained(self, *, respawn: bool = False, patience: float = PATIENCE) -> None:
+    async def drained(self, *, respawn: bool = False, patience: float | None = None) -> None:
         """Wait until nothing is ready, delayed or leased. Workers that die of themselves are replaced, if that may be."""
+        patience = patience or self.patience
         deadline = time.monotonic() + patience
         while True:
             try:
@@ -364,9 +370,9 @@ class Fleet:
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
         """Look until it is so: nothing tells of what other processes do."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self.patience
         while not condition():
-            assert time.monotonic() < deadline, f"waited {PATIENCE:g} s for {what}\n{self.logs()}"
+            assert time.monotonic() < deadline, f"waited {self.patience:g} s for {what}\n{self.logs()}"
             await asyncio.sleep(0.02)
 
     async def verify(self, *, promised_only: bool = False) -> list[Event]:

@@ -99,6 +99,7 @@ class Intake:
         self._left = options.max_tasks or sys.maxsize
         self._claims = 0
         self._first_queue = 0
+        self._wary = False
 
     async def run(self) -> None:
         """Claim until cancelled, or until as many have started as may; in burst, until nothing is ready and nothing runs.
@@ -108,7 +109,9 @@ class Intake:
         """
         taken, options = self._slots.taken, self._options
         while self._left:
-            limit = await self._room()
+            # Where there was one suspect there are often more, of which all but one would only be given back.
+            room = await self._room()
+            limit = 1 if self._wary else room
             idle = not taken and not self._settler.backlog
             asked = self._seams.monotonic()
             try:
@@ -128,6 +131,7 @@ class Intake:
                 failpoints.hit("worker.after_claim")
             starved = not taken and self._seams.monotonic() - asked > WORTH_HIDING
             suspects = [claim for claim in claims if claim.expiries >= SUSPECT]
+            self._wary = bool(suspects)
             # As long as tasks end sooner than the broker answers, and there is more, the next claim asks ahead: the broker works
             # while the tasks run, not while the worker waits.
             self._take([claim for claim in claims if claim.expiries < SUSPECT] if suspects else claims)
