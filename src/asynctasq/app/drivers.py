@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from asynctasq.app import plugins
+from asynctasq.app.nearest import did_you_mean
 from asynctasq.domain.errors import ConfigurationError, UnknownDriver
 
 if TYPE_CHECKING:
@@ -46,9 +46,7 @@ def _check_name(name: str) -> None:
     third_party = plugins.names(plugins.DRIVERS)
     if name not in third_party:
         known = [*AVAILABLE, *third_party]
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UnknownDriver(f"there is no driver {name!r}: known are {', '.join(known)}{hint}")
+        raise UnknownDriver(f"there is no driver {name!r}: known are {', '.join(known)}{did_you_mean(name, known)}")
 
 
 class Drivers:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from asynctasq.app.nearest import did_you_mean
 from asynctasq.app.parameters import Parameters
 from asynctasq.app.registry import Registry
 from asynctasq.app.rows import Rows
@@ -89,7 +90,8 @@ class Routes:
     def _resolve(self, name: str) -> Route:
         function = self._registry.find(name)
         if function is None:
-            raise TaskNotFound(f"no task {name!r} is registered in this worker")
+            near = did_you_mean(name, (known.name for known in self._registry))
+            raise TaskNotFound(f"no task {name!r} is registered in this worker{near}")
         config = function.config(self._defaults)
         mode = _HERE.get(config.mode, config.mode) if self._all_here else config.mode
         return Route(

@@ -14,6 +14,7 @@ from asynctasq.app.bootstrap import App
 from asynctasq.app.child import prepare
 from asynctasq.app.loop import run
 from asynctasq.app.loop_watch import LoopWatch
+from asynctasq.app.nearest import did_you_mean
 from asynctasq.app.origin import Origin
 from asynctasq.app.routes import Routes
 from asynctasq.app.seams import Seams
@@ -219,5 +220,9 @@ def _announce(app: App, serving: Serving, worker: Worker) -> None:
         else:
             logger.info("task %s (queue %s, %s)", function.name, config.queue, config.mode.value)
             served += 1
+    theirs = {function.config(app.defaults).queue for function in app.registry} | {app.defaults.queue}
+    for queue in options.queues:  # one that is nearly a task's was probably meant to be that
+        if queue not in theirs and (near := did_you_mean(queue, theirs)):
+            logger.warning("no task of this app goes to the queue %s, which is served%s", queue, near)
     if not served:
         logger.warning("no task is served here: name the app, as in `asynctasq worker myapp.tasks`")

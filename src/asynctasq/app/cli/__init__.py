@@ -2,7 +2,7 @@
 
 import click
 
-from asynctasq.app.cli import config, dead, doctor, migrate, stats, worker
+from asynctasq.app.cli import completion, config, dead, doctor, init_env, migrate, stats, worker
 from asynctasq.app.cli.exits import Commands
 
 __all__ = ["main"]
@@ -20,6 +20,8 @@ def main() -> None:
     asynctasq dead list            what has failed for good
     asynctasq migrate              install or upgrade a driver's tables
     asynctasq doctor               whether all is well, and what to do where it is not
+    asynctasq init-env             write every setting to .env.example
+    asynctasq completion bash      let the shell complete commands
     asynctasq config show          every setting and where it comes from
 
     Settings come from the command line, asynctasq.init(), ASYNCTASQ_... variables, .env and [tool.asynctasq] in
@@ -35,5 +37,14 @@ def main() -> None:
     """  # noqa: D301 -- \b is click's own: what follows is not rewrapped
 
 
-for command in (worker.worker, stats.stats, dead.dead, migrate.migrate, doctor.doctor, config.config):
+for command in (
+    worker.worker,
+    stats.stats,
+    dead.dead,
+    migrate.migrate,
+    doctor.doctor,
+    config.config,
+    init_env.init_env,
+    completion.completion,
+):
     main.add_command(command)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 BATCH = 500
 """Dead letters of one request to the broker."""
 
+_LISTED = "`asynctasq dead list` shows those there are"
+
 Act = Callable[["DeadLetters", Sequence[str]], Coroutine[Any, Any, Sequence[bool]]]
 
 
@@ -71,7 +73,7 @@ def show(app: str | None, driver: str | None, id: str, as_json: bool) -> None:
     opened = open_quietly(app)
     letter = run(_get(opened, driver, id))
     if letter is None:
-        raise Failed(f"there is no dead letter {id}")
+        raise Failed(f"there is no dead letter {id}; {_LISTED}")
     described = _described(opened, letter)
     if as_json:
         show_json(described)
@@ -154,7 +156,7 @@ async def _for_each(app: App, spec: str | None, ids: Sequence[str], *, queue: st
     click.echo(f"{done} {sum(answers)}")
     missing = [id for id, there_was_one in zip(chosen, answers, strict=True) if not there_was_one]
     if missing and queue is None:  # of a whole queue, those that went by themselves in between are nobody's business
-        raise Failed(f"there is no dead letter {', '.join(missing)}")
+        raise Failed(f"there is no dead letter {', '.join(missing)}; {_LISTED}")
 
 
 async def _all_of(letters: DeadLetters, queue: str) -> list[str]:
@@ -171,7 +173,9 @@ async def _dead_letters(app: App, spec: str | None) -> AsyncGenerator[tuple[Queu
 
     async with app.driver(spec) as driver:
         if not isinstance(driver, DeadLetters):
-            raise UnsupportedByDriver(f"the driver at {driver.location} keeps no dead letters that can be read")
+            raise UnsupportedByDriver(
+                f"the driver at {driver.location} keeps no dead letters that can be read; name another with --driver"
+            )
         yield driver, driver
 
 

@@ -6,9 +6,12 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
@@ -24,21 +27,29 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
         for row in (columns, *rows):
             click.echo("\t".join(" ".join(cell.split()) for cell in row))
         return
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
+
+    Console().print(table(columns, rows, title=title))
+
+
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None, caption: str | None = None
+) -> Table:
+    """Rows under their columns, for a terminal."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    drawn = Table(title=title, title_justify="left", caption=caption, caption_justify="left", box=SIMPLE_HEAD)
     for number, column in enumerate(columns):
         numeric = all(row[number].isdecimal() for row in rows)
         justify: Literal["left", "right"] = "right" if numeric and rows else "left"
-        table.add_column(
+        drawn.add_column(
             column, justify=justify, overflow="fold", no_wrap=number == 0
         )  # the first is there to be copied
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # Text: what users wrote is not markup
-    Console().print(table)
+        drawn.add_row(*(Text(cell) for cell in row))  # Text: what users wrote is not markup
+    return drawn
 
 
 def printable(text: str) -> str:

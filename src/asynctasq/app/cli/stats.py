@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ import click
 
 from asynctasq.app.cli.opening import open_quietly, run, where
 from asynctasq.app.cli.output import age, show_json, show_table
+from asynctasq.app.cli.watch import watch
+from asynctasq.app.nearest import did_you_mean
 from asynctasq.domain.queue_name import check_queue_name
 
 if TYPE_CHECKING:
@@ -17,11 +20,20 @@ if TYPE_CHECKING:
     from asynctasq.ports.driver import QueueDriver, QueueStats
 
 
+COLUMNS = ("QUEUE", "READY", "DELAYED", "LEASED", "DEAD", "OLDEST")
+
+
 @click.command()
 @click.argument("queues", metavar="[QUEUE]...", nargs=-1)
 @where
 @click.option("--json", "as_json", is_flag=True, help="A list of objects, one for each queue.")
-def stats(queues: tuple[str, ...], app: str | None, driver: str | None, as_json: bool) -> None:
+@click.option("--watch", "watched", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@click.option(
+    "--every", metavar="SECONDS", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="With --watch."
+)
+def stats(
+    queues: tuple[str, ...], app: str | None, driver: str | None, *, as_json: bool, watched: bool, every: float
+) -> None:
     """Show how the queues stand.
 
     Without a QUEUE: every queue that holds something, and those of the app's tasks. READY tasks are due, DELAYED ones
@@ -31,14 +43,28 @@ def stats(queues: tuple[str, ...], app: str | None, driver: str | None, as_json:
     \b
     asynctasq stats
     asynctasq stats emails reports --json
+    asynctasq stats --watch
     """  # noqa: D301 -- \b is click's own: what follows is not rewrapped
     for queue in queues:
         check_queue_name(queue)
-    location, answer = run(_stats(open_quietly(app), driver, queues))
+    if watched and as_json:
+        raise click.UsageError("--watch draws a table, --json is for programs: keep one of the two")
+    opened = open_quietly(app)
+    if watched:
+        with contextlib.suppress(KeyboardInterrupt):  # which is how it is meant to end
+            run(_watch(opened, driver, queues, every))
+        return
+    location, answer, unknown = run(_stats(opened, driver, queues))
+    for name, hint in unknown.items():
+        click.echo(f"nothing is in the queue {name!r} and no task goes there{hint}", err=True)
     if as_json:
         show_json([asdict(queue) for queue in answer])
         return
-    rows = [
+    show_table(COLUMNS, _rows(answer), title=location)
+
+
+def _rows(answer: Sequence[QueueStats]) -> list[list[str]]:
+    return [
         [
             queue.queue,
             *(
@@ -49,12 +75,30 @@ def stats(queues: tuple[str, ...], app: str | None, driver: str | None, as_json:
         ]
         for queue in answer
     ]
-    show_table(["QUEUE", "READY", "DELAYED", "LEASED", "DEAD", "OLDEST"], rows, title=location)
 
 
-async def _stats(app: App, spec: str | None, queues: Sequence[str]) -> tuple[str, Sequence[QueueStats]]:
+async def _stats(app: App, spec: str | None, queues: Sequence[str]) -> tuple[str, Sequence[QueueStats], dict[str, str]]:
     async with app.driver(spec) as driver:
-        return driver.location, await driver.stats(queues or await known_queues(app, driver))
+        known = await known_queues(app, driver)
+        return driver.location, await driver.stats(queues or known), _unknown(driver, queues, known)
+
+
+async def _watch(app: App, spec: str | None, queues: Sequence[str], every: float) -> None:
+    async with app.driver(spec) as driver:
+
+        async def look() -> list[list[str]]:
+            return _rows(await driver.stats(queues or await known_queues(app, driver)))
+
+        await watch(look, columns=COLUMNS, title=driver.location, every=every)
+
+
+def _unknown(driver: QueueDriver, queues: Sequence[str], known: Sequence[str]) -> dict[str, str]:
+    """Of the queues that were asked for, those that nobody knows, and what may have been meant."""
+    from asynctasq.ports.driver import Inspector
+
+    if not isinstance(driver, Inspector):
+        return {}
+    return {name: did_you_mean(name, known) for name in queues if name not in known}
 
 
 async def known_queues(app: App, driver: QueueDriver) -> list[str]:
