@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 import pytest_asyncio
 import redis.asyncio
 from tests.integration.sqlite_neighbour import put, take_ids
-from tests.services import Server, free_port
+from tests.services import Server, free_port, tls
 from tests.services import redis as service
 
 from asynctasq.domain.errors import ConfigurationError
@@ -139,17 +138,7 @@ async def test_a_unix_socket_is_as_good(server: Server, admin: redis.asyncio.Red
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a certificate authority, and a certificate of it for 127.0.0.1."""
-    folder = tmp_path_factory.mktemp("tls")
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=ca")
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=redis")
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
-    signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names", "-out", "server.crt")
-    openssl("x509", "-req", "-in", "server.csr", *signed)
-    return folder
+    return tls.authority(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module")

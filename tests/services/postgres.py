@@ -66,7 +66,7 @@ def server(only: Origin | None = None, *, settings: Sequence[str] = ()) -> Serve
         )
         return ["/bin/sh", "-c", f"[ -d {folder}/data ] || {initdb}; exec {' '.join(serve)}"]
 
-    return Server("postgres", command, _answers, user=_user())
+    return Server("postgres", command, _answers, user=unprivileged())
 
 
 def url(server: Server, database: str = "postgres") -> str:
@@ -105,8 +105,8 @@ def _of_this_machine() -> str | None:
     return str(real) if real and (real.parent / "initdb").exists() else None
 
 
-def _user() -> str | None:
-    """Who runs it: it refuses to be root's."""
+def unprivileged() -> str | None:
+    """Who runs a server that refuses to be root's, where the tests are root; else None."""
     if os.geteuid() != 0:
         return None
     import pwd

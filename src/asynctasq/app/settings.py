@@ -125,7 +125,7 @@ class PostgresSettings(_Group):
         max_connections: how many connections a process may open, besides the one that listens; further requests wait for one.
         schema_: `postgres.schema`: what holds the tables.
         notify: whether hints are given and listened to; off behind a PgBouncer that pools transactions.
-        statement_cache_size: prepared statements per connection; None for all, 0 behind a PgBouncer that cannot keep them.
+        statement_cache_size: prepared statements per connection; None for all, and without `notify` for none.
     """
 
     dsn: SecretStr | None = None

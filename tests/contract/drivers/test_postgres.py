@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from uuid import uuid4
 
 import asyncpg
@@ -20,14 +20,14 @@ class PostgresHarness(Harness):
 
     unit = 3600.0
 
-    def __init__(self, url: str, schema: str, *, pooled: bool = False) -> None:
+    def __init__(self, url: str, schema: str, *, pooler: str | None = None) -> None:
         self.url = url
         self.schema = schema
-        self.pooled = pooled
+        self.pooler = pooler
 
     def driver(self) -> PostgresDriver:
-        if self.pooled:
-            return PostgresDriver(self.url, schema=self.schema, notify=False, statement_cache_size=0)
+        if self.pooler is not None:
+            return PostgresDriver(self.pooler, schema=self.schema, notify=False)
         return PostgresDriver(self.url, schema=self.schema)
 
     async def age(self, seconds: float) -> None:
@@ -49,24 +49,45 @@ def schema(postgres_url: str) -> Generator[str]:
     execute(postgres_url, f"DROP SCHEMA {name} CASCADE")
 
 
-known: list[tuple[str, str]] = []
+known: list[PostgresHarness] = []
 """Where the model's driver finds its tables: a unittest.TestCase takes no fixture's value."""
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def _known(postgres_url: str, schema: str) -> None:
-    known[:] = [(postgres_url, schema)]
+    known[:] = [PostgresHarness(postgres_url, schema)]
 
 
-@contextmanager
-def broker() -> Generator[tuple[PostgresDriver, PostgresHarness]]:
-    ((url, schema),) = known
-    execute(url, f"TRUNCATE {schema}.message, {schema}.dead")
-    harness = PostgresHarness(url, schema)
-    yield harness.driver(), harness
+@pytest.fixture(scope="module")
+def _known_pooled(postgres_url: str, pgbouncer_url: str, schema: str) -> None:
+    known_pooled[:] = [PostgresHarness(postgres_url, schema, pooler=pgbouncer_url)]
 
 
-TestPostgresDriverAgainstTheModel = pytest.mark.timeout(300)(against_the_model(broker))
+known_pooled: list[PostgresHarness] = []
+
+
+def broker(
+    known: list[PostgresHarness],
+) -> Callable[[], AbstractContextManager[tuple[PostgresDriver, PostgresHarness]]]:
+    @contextmanager
+    def broker() -> Generator[tuple[PostgresDriver, PostgresHarness]]:
+        (harness,) = known
+        execute(harness.url, f"TRUNCATE {harness.schema}.message, {harness.schema}.dead")
+        yield harness.driver(), harness
+
+    return broker
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("_known")
+class TestPostgresDriverAgainstTheModel(against_the_model(broker(known))):
+    pass
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("_known_pooled")
+class TestPostgresDriverBehindPgBouncerAgainstTheModel(against_the_model(broker(known_pooled))):
+    pass
 
 
 class TestPostgresDriver(DriverContract):
@@ -82,7 +103,9 @@ class TestPostgresDriver(DriverContract):
         await driver.close()
 
 
-class TestPostgresDriverAsBehindPgBouncer(TestPostgresDriver):
+class TestPostgresDriverBehindPgBouncer(TestPostgresDriver):
+    """One that pools transactions, with fewer connections than are asked for."""
+
     @pytest.fixture
-    def harness(self, postgres_url: str, schema: str) -> PostgresHarness:
-        return PostgresHarness(postgres_url, schema, pooled=True)
+    def harness(self, postgres_url: str, pgbouncer_url: str, schema: str) -> PostgresHarness:
+        return PostgresHarness(postgres_url, schema, pooler=pgbouncer_url)

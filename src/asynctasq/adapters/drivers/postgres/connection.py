@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
+from asyncpg.exceptions import ClientConfigurationError
 
 from asynctasq.adapters.drivers.postgres.faults import CONTENDED, THEIRS, translated
 from asynctasq.domain.errors import ConfigurationError
@@ -22,6 +23,9 @@ PLANS = {"enable_bitmapscan": "off", "enable_seqscan": "off", "jit": "off"}
 """Each statement is meant for one index. A queue fills and empties faster than statistics follow, and a planner that takes a full
 one for empty would rather fetch and sort all of it at each claim."""
 
+FILES = frozenset({"sslrootcert", "sslcert", "sslkey", "sslcrl"})
+"""The options of a DSN that name files."""
+
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
@@ -30,7 +34,7 @@ class Address:
 
     Args:
         dsn: as libpq reads it: postgresql://user:password@host:port/database?option=value.
-        statement_cache_size: prepared statements per connection; None for as many as there are.
+        statement_cache_size: prepared statements per connection; None for as many as there are, or none without a session.
         is_session: whether a connection is one to the server for as long as it lasts, and not to a pool before it.
 
     Attributes:
@@ -47,9 +51,10 @@ class Address:
             for host in hosts.split(","):
                 _ = urlsplit(f"//{host}").port  # raises if it is no number
             # Behind "#", and behind "?" before "@", is the rest of a password.
+            options = set(parse_qs(parts.query))
             readable = parts.scheme in ("postgres", "postgresql") and not parts.fragment and "@" not in parts.query
         except ValueError:
-            readable, hosts, database = False, "", ""
+            readable, hosts, database, options = False, "", "", set[str]()
         if not readable:
             # Not shown, and no cause: either may hold the password, whose odd characters are the likely reason.
             raise ConfigurationError(
@@ -58,8 +63,12 @@ class Address:
             )
         self.location = f"postgresql://{hosts or 'localhost'}/{database}"
         self._dsn = dsn
+        self._is_session = is_session
+        self._files = sorted(FILES & options)
         # A statement stays prepared as long as its connection: there are a dozen of them, and all are ours.
         self._options: dict[str, Any] = {"max_cached_statement_lifetime": 0}
+        if statement_cache_size is None and not is_session:
+            statement_cache_size = 0
         if statement_cache_size is not None:
             self._options = {"statement_cache_size": statement_cache_size}
         if is_session:
@@ -67,7 +76,29 @@ class Address:
 
     async def connect(self) -> Connection:
         """A new connection. Raises the client's errors."""
-        return await asyncpg.connect(self._dsn, timeout=PATIENCE, **self._options)
+        try:
+            connection: Connection = await asyncpg.connect(self._dsn, timeout=PATIENCE, **self._options)
+        except FileNotFoundError as error:
+            if self._files:  # else it is a socket, whose server does not run
+                raise ClientConfigurationError(f"{', '.join(self._files)}: no such file") from error
+            raise
+        if not self._is_session:
+            try:
+                await _learn_types(connection)
+            except BaseException:
+                connection.terminate()
+                raise
+        return connection
+
+
+async def _learn_types(connection: Connection) -> None:
+    """Let the client look up our types in one transaction, and so at one server.
+
+    It does so on each connection, and turns JIT off before and on again after that query, whose compilation takes longer than a
+    verb may. A pooler might have each of the three done by another server.
+    """
+    async with connection.transaction():
+        await connection.fetch("SELECT $1::text[], $2::bytea[], $3::bigint[]", [], [], [])
 
 
 class Server:

@@ -103,7 +103,8 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
         schema: what holds the tables, and the name of the channel of hints; apps of different schemas know nothing of each other.
         notify: whether hints are given and listened to. Not through a PgBouncer that pools transactions: without hints a waiting
             claim looks by itself, up to twenty times a second at first and once a second in the end.
-        statement_cache_size: prepared statements per connection; 0 for a PgBouncer that cannot keep them.
+        statement_cache_size: prepared statements per connection. By default as many as there are, and without hints none, as a
+            PgBouncer before 1.21 loses them; from then on it keeps as many as its max_prepared_statements says.
 
     Raises:
         ConfigurationError: an argument that cannot be.
@@ -139,8 +140,8 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
             return
         server = Server(self._address, self._max_connections)
         try:
-            ((tables, version, encoding),) = await server.ask(self._sql("version"))
-            self._check(tables, version, encoding)
+            ((tables, version, encoding, is_set),) = await server.ask(self._sql("version"))
+            self._check(tables, version, encoding, is_set=is_set)
         except BaseException:
             await server.close()
             raise
@@ -330,9 +331,15 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
     def _sql(self, name: str) -> str:
         return statement(name, self._schema)
 
-    def _check(self, tables: int | None, version: int, encoding: str) -> None:
+    def _check(self, tables: int | None, version: int, encoding: str, *, is_set: bool) -> None:
         """Refuse tables and servers that will not do."""
         where = f"PostgreSQL at {self.location}"
+        if self._notify and not is_set:
+            # A hint would be listened to on whichever connection the pooler lends us for that statement.
+            raise ConfigurationError(
+                f"{where} has not taken our settings, as behind a pooler that ignores them (ignore_startup_parameters): "
+                "set postgres.notify to false"
+            )
         if version < OLDEST:
             raise ConfigurationError(f"{where} is version {version // 10_000}: 12 is the least")
         if encoding != "UTF8":

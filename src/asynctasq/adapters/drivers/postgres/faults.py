@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
+
 import asyncpg
+from asyncpg.exceptions import ClientConfigurationError
 
 from asynctasq.domain.errors import AsyncTasQError, ConfigurationError, DriverUnavailable, Indeterminate
 
@@ -12,8 +15,14 @@ THEIRS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientE
 CONTENDED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
 """Nothing was applied, because somebody else was faster; the same statement may succeed at once."""
 
+_UNPREPARED = (
+    "it has not the statements that we have prepared, as behind a PgBouncer that pools transactions: "
+    "set postgres.statement_cache_size to 0"
+)
 _FOR_GOOD = {
     "08P01": "it does not take our settings; behind a PgBouncer set postgres.notify to false",
+    "26000": _UNPREPARED,
+    "42P05": _UNPREPARED,
     "28": "it refuses the user name or password: check postgres.dsn",
     "3D000": "it has no such database: create it, or check the end of postgres.dsn",
     "3F000": "the tables of asynctasq are not there: run `asynctasq migrate`",
@@ -40,6 +49,8 @@ def translated(error: Exception, location: str, *, sent: bool) -> AsyncTasQError
     """
     where = f"PostgreSQL at {location}"
     said = (str(error) or type(error).__name__).partition("\n")[0]
+    if meaning := _of_tls(error, said):
+        return ConfigurationError(f"{where}: {meaning} ({said})")
     state = error.sqlstate or "" if isinstance(error, asyncpg.PostgresError) else "08"
     if meaning := _meaning(_FOR_GOOD, state):
         return ConfigurationError(f"{where}: {meaning} ({said})")
@@ -54,3 +65,14 @@ def translated(error: Exception, location: str, *, sent: bool) -> AsyncTasQError
 
 def _meaning(known: dict[str, str], state: str) -> str | None:
     return next((meaning for code, meaning in known.items() if state.startswith(code)), None)
+
+
+def _of_tls(error: Exception, said: str) -> str | None:
+    """What is wrong with how we are told to encrypt; None if it is something else."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "its certificate is not trusted: name its CA with ?sslrootcert=FILE in postgres.dsn"
+    if "rejected SSL upgrade" in said:
+        return "it does not speak TLS, on which sslmode in postgres.dsn insists"
+    if isinstance(error, ClientConfigurationError):
+        return "postgres.dsn asks for what cannot be"
+    return None
