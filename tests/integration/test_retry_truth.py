@@ -12,9 +12,11 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+from tests.contract.drivers.test_mysql import MySQLHarness, tables
 from tests.contract.drivers.test_postgres import PostgresHarness
 from tests.contract.drivers.test_redis import RedisHarness
 from tests.contract.drivers.test_sqlite import SQLiteHarness
+from tests.integration.truth_tasks import Closed, fail_in_process, fail_on_a_childs_loop
 from tests.services.postgres import execute
 
 from asynctasq import RetryLater, Snooze, current_task
@@ -64,8 +66,16 @@ def postgres(request: pytest.FixtureRequest) -> Generator[Made]:
     execute(url, f"DROP SCHEMA {schema} CASCADE")
 
 
-BROKERS: list[Callable[[pytest.FixtureRequest], Generator[Made]]] = [memory, sqlite, redis, postgres]
-"""An empty broker of each kind, in which hours pass in no time."""
+def mysql(request: pytest.FixtureRequest) -> Generator[Made]:
+    url = request.getfixturevalue("mysql_url")
+    with tables(url) as prefix:
+        harness = MySQLHarness(url, prefix)
+        yield harness.driver(), harness
+
+
+BROKERS: list[Callable[[pytest.FixtureRequest], Generator[Made]]] = [memory, sqlite, redis, postgres, mysql]
+"""An empty broker of each kind, in which hours pass in no time. Not SQS: it counts approximately, waits in hops, and lets nobody
+read its dead letters here; what it does with delays and attempts is tested by the contract alone."""
 
 
 @pytest.fixture(params=BROKERS, ids=lambda make: make.__name__)
@@ -196,3 +206,70 @@ async def test_of_a_failure_with_a_hostile_message_as_much_is_kept_as_tells_what
         assert text.startswith("Traceback (most recent call last):\n")
         assert "ValueError: " in text
         assert text.endswith("ü and that is why")
+
+
+# In child processes an error stays where it was raised, and is decided from its description. What the driver is handed is the
+# same, so one driver stands for all.
+
+
+@pytest_asyncio.fixture
+async def shop_with_children(request: pytest.FixtureRequest) -> AsyncGenerator[Shop]:
+    with contextlib.contextmanager(sqlite)(request) as (driver, harness):
+        await driver.connect()
+        shop = Shop(driver, harness.age)
+        yield shop
+        await shop.app.close()
+        await driver.close()
+
+
+def child_task(shop: Shop, task: TaskFunction[..., Any], **options: Any) -> TaskFunction[..., Any]:
+    function = TaskFunction(task.fn, name=task.name, named=True, options=options, mode=task.mode)
+    shop.app.registry.add(function)
+    return function
+
+
+IN_CHILDREN = pytest.mark.parametrize("task", [fail_in_process, fail_on_a_childs_loop], ids=["def", "async def"])
+
+
+@IN_CHILDREN
+@pytest.mark.parametrize(("max_attempts", "runs"), [(0, 1), (3, 3)])
+async def test_in_a_child_too_each_failure_is_kept_with_its_traceback_and_no_argument(
+    shop_with_children: Shop, task: TaskFunction[..., Any], max_attempts: int, runs: int
+) -> None:
+    shop = shop_with_children
+    await shop.runs(child_task(shop, task, max_attempts=max_attempts, retry_delay=HOUR)("hunter2", "closed"))
+    for _ in range(runs - 1):
+        assert await shop.standing() == (0, 1)
+        await shop.age(HOUR)
+        await shop.work()
+    (dead,) = await shop.dead()
+    assert (dead.attempts, dead.reason) == (runs, f"failed on attempt {runs} of {runs}")
+    for n, text in enumerate([*(past.error for past in dead.history), dead.error], start=1):
+        assert text.startswith("Traceback (most recent call last):\n")
+        assert f'raise Closed(f"failure {{attempt}}")\ntests.integration.truth_tasks.Closed: failure {n}' in text
+        assert "hunter2" not in text
+
+
+@IN_CHILDREN
+async def test_in_a_child_too_the_type_of_an_error_and_the_tasks_own_word_decide(
+    shop_with_children: Shop, task: TaskFunction[..., Any]
+) -> None:
+    shop = shop_with_children
+    await shop.runs(child_task(shop, task, no_retry_on=LookupError)("x", "closed"))
+    assert [dead.reason for dead in await shop.dead()] == ["failed on attempt 1 of 3: Closed is not retried"]
+    await shop.runs(child_task(shop, task, retry_on=Closed, max_attempts=1)("x", "closed"))
+    assert next(dead.reason for dead in await shop.dead()) == "failed on attempt 1 of 1"
+    asked = child_task(shop, task, max_attempts=2, retry_delay=HOUR)
+    await shop.runs(asked("x", "discard"))
+    assert await shop.standing() == (0, 0)
+    assert len(await shop.dead()) == 2
+    await shop.runs(asked("x", "retry later"))
+    await shop.age(2 * HOUR)
+    assert await shop.standing() == (0, 1)
+    await shop.age(HOUR)
+    await shop.work()
+    assert next(dead.reason for dead in await shop.dead()) == "failed on attempt 2 of 2: busy 2"
+    await shop.runs(asked("x", "snooze"))
+    await shop.age(3 * HOUR)
+    (claim,) = await shop.driver.claim(["default"], limit=9, lease=9, wait=0, worker="next")
+    assert claim.attempt == 1
