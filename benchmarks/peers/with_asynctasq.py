@@ -52,7 +52,8 @@ def codec(n: int) -> dict[str, float]:
     encoded = time.process_time()
     message = Message(id="", queue="default", body=body)
     for _ in range(n):
-        codec.arguments(codec.header(message), message, parameters)
+        header = codec.header(message)
+        codec.build(header, codec.decode(header, message), parameters)
     decoded = time.process_time()
     bare = codec.encode(noop().task(app.defaults), noop.parameters, id="", max_body=None)
     return {

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asynctasq.app.container import Container
 from asynctasq.app.dispatch import id_of
@@ -118,13 +118,19 @@ _current: App | None = None
 _current_lock = threading.Lock()
 
 
-def init(config: Mapping[str, object] | str | None = None, *, cli: Mapping[str, object] | None = None) -> App:
+def init(
+    config: Mapping[str, object] | str | None = None,
+    *,
+    cli: Mapping[str, object] | None = None,
+    tortoise_config: Mapping[str, Any] | None = None,
+) -> App:
     """Configure asynctasq for this process.
 
     Args:
         config: settings as a nested mapping, such as `{"driver": "sqlite", "sqlite": {"path": "queue.db"}}`; or a URL such as
             `"sqlite:///queue.db"`; or nothing, for the environment and the defaults.
         cli: settings given on a command line; they win.
+        tortoise_config: what workers initialise Tortoise with: its configuration, or the keyword arguments of `Tortoise.init`.
 
     Returns:
         The app, which is also the current one from now on.
@@ -134,6 +140,8 @@ def init(config: Mapping[str, object] | str | None = None, *, cli: Mapping[str, 
     """
     global _current  # noqa: PLW0603 -- what is process-wide is here
     app = _make_app(load_settings(config, cli=cli))
+    if tortoise_config is not None:
+        app.container.resolvers().add(app.container.tortoise_resolver(tortoise_config))
     app.drivers.get()  # an unknown driver fails here, not at the first dispatch
     _current = app
     return app

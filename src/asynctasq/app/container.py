@@ -6,7 +6,10 @@ per app; a test overrides a provider on its instance.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from typing import Any
 
 from dependency_injector import containers, providers
 from pydantic import SecretStr
@@ -25,6 +28,7 @@ from asynctasq.app.seams import Seams
 from asynctasq.app.settings import Settings
 from asynctasq.app.sync_bridge import SyncBridge
 from asynctasq.app.worker import Worker
+from asynctasq.domain.errors import MissingDependency
 from asynctasq.ports.driver import QueueDriver
 from asynctasq.ports.resolver import ModelResolver
 
@@ -106,10 +110,41 @@ def _sqlalchemy() -> ModelResolver:
     return SQLAlchemyResolver(ThreadExecutor(ROW_THREADS))
 
 
+def _django() -> ModelResolver:
+    from asynctasq.adapters.resolvers.django import DjangoResolver
+
+    return DjangoResolver(ThreadExecutor(ROW_THREADS))
+
+
+def _tortoise(config: Mapping[str, Any] | None = None) -> ModelResolver:
+    try:
+        from asynctasq.adapters.resolvers.tortoise import TortoiseResolver
+    except ModuleNotFoundError as error:
+        raise MissingDependency(
+            "tortoise_config needs Tortoise: install asynctasq with its extra 'tortoise'"
+        ) from error
+    return TortoiseResolver(config)
+
+
 ORMS: dict[str, Known] = {
     "sqlalchemy": Known(module="sqlalchemy.orm", build=_sqlalchemy),
+    "django": Known(module="django.db.models", build=_django),
+    "tortoise": Known(module="tortoise.models", build=_tortoise),
 }
 """What an app has imported if it uses an ORM, and how its resolver is built then."""
+
+
+def set_orms_up() -> None:
+    """What has to be done before an app that uses an ORM is imported: Django is set up, where DJANGO_SETTINGS_MODULE is set.
+
+    Raises:
+        ConfigurationError: it cannot be set up.
+    """
+    if os.environ.get("DJANGO_SETTINGS_MODULE") and find_spec("django") is not None:
+        from asynctasq.adapters.resolvers.django import set_up
+
+        set_up()
+
 
 BUILT_IN: dict[str, Callable[[Settings], QueueDriver]] = {
     "memory": _memory,
@@ -129,7 +164,9 @@ class Container(containers.DeclarativeContainer):
 
     seams = providers.Singleton(Seams)
     serializer = providers.Singleton(MsgpackSerializer)
-    rows = providers.Singleton(Rows, providers.Singleton(Resolvers, ORMS))
+    resolvers = providers.Singleton(Resolvers, ORMS)
+    tortoise_resolver = providers.Factory(_tortoise)
+    rows = providers.Singleton(Rows, resolvers)
     codec = providers.Singleton(Codec, serializer, rows, max_body=settings.provided.limits.body)
     drivers = providers.Singleton(Drivers, settings, BUILT_IN)
     connections = providers.Singleton(Connections, drivers)

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from asynctasq.app.bootstrap import App
 
 
-def init(config: Mapping[str, object] | str | None = None) -> App:
+def init(config: Mapping[str, object] | str | None = None, *, tortoise_config: Mapping[str, Any] | None = None) -> App:
     """Configure asynctasq for this process.
 
     Args:
         config: settings as a nested mapping, such as `{"driver": "sqlite", "sqlite": {"path": "queue.db"}}`; or a URL such as
             `"sqlite:///queue.db"`; or nothing, for the environment and the defaults.
+        tortoise_config: what workers initialise Tortoise ORM with: its configuration, or the keyword arguments of
+            `Tortoise.init`.
 
     Returns:
         The app, which is also the current one from now on.
@@ -27,7 +29,7 @@ def init(config: Mapping[str, object] | str | None = None) -> App:
     Raises:
         ConfigurationError: an unknown key or a bad value, by its path and with the nearest known name.
     """
-    return cast("App", _bootstrap().init(config))
+    return cast("App", _bootstrap().init(config, tortoise_config=tortoise_config))
 
 
 def current() -> App:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from asynctasq.app.container import set_orms_up
 from asynctasq.app.imports import import_file, module_name, put_on_path
 from asynctasq.domain.errors import ConfigurationError
 
@@ -68,6 +69,7 @@ def discover(folder: Path) -> Discovered:
         raise ConfigurationError(
             f"no tasks found below {folder}: name the module that makes them, for example `asynctasq worker shop.tasks`"
         )
+    set_orms_up()
     for file in found.files:
         module = import_file(file)
         _log.info("imported %s as %s", file.relative_to(folder), module.__name__)

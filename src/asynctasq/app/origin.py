@@ -47,9 +47,11 @@ class Origin:
             ConfigurationError: it cannot be imported, or what is named is no app.
         """
         from asynctasq.app.bootstrap import App, current
+        from asynctasq.app.container import set_orms_up
         from asynctasq.app.imports import import_file, load_app, put_on_path
 
         put_on_path(Path.cwd())
+        set_orms_up()
         app = load_app(self.spec) if self.spec else None
         for module in self.modules:
             load_app(module)

@@ -18,12 +18,10 @@ class Known:
     Attributes:
         module: what an app has imported that has models of this ORM.
         build: makes the resolver, importing the ORM.
-        wanted: whether the app asked for it in its configuration: then it is used, imported or not.
     """
 
     module: str
     build: Callable[[], ModelResolver]
-    wanted: bool = False
 
 
 class Resolvers:
@@ -41,12 +39,16 @@ class Resolvers:
     def in_use(self) -> Sequence[ModelResolver]:
         """The resolvers of every ORM that is imported by now."""
         if self._unseen:
-            for orm, known in list(self._unseen.items()):
-                if known.module in sys.modules or known.wanted:
-                    self._built[orm] = known.build()
-                    self._in_use = tuple(self._built.values())
-                    del self._unseen[orm]
+            for known in list(self._unseen.values()):
+                if known.module in sys.modules:
+                    self.add(known.build())
         return self._in_use
+
+    def add(self, resolver: ModelResolver) -> None:
+        """Use a resolver that was built elsewhere, whether its ORM is imported or not."""
+        self._unseen.pop(resolver.orm, None)
+        self._built[resolver.orm] = resolver
+        self._in_use = tuple(self._built.values())
 
     def get(self, orm: str) -> ModelResolver | None:
         """The resolver of an ORM; None if it is not in use."""

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, ForeignKey, String, Text, Uuid, create_engine, event, update
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, sessionmaker
 from sqlalchemy.util import await_only
@@ -24,6 +25,9 @@ from asynctasq.testing.contract.resolver import PATIENCE, ResolverWorld
 _numbers = itertools.count(os.getpid() % 100_000 * 100)
 
 
+LONG = Text().with_variant(MEDIUMTEXT(), "mysql")
+
+
 class Base(DeclarativeBase):
     pass
 
@@ -32,7 +36,7 @@ class Note(Base):
     __tablename__ = "note"
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(10), default="note")
-    text: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(LONG)
     __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "note"}  # noqa: RUF012 SQLAlchemy's own
 
 
@@ -48,26 +52,26 @@ class Ticket(Base):
     __tablename__ = "ticket"
     # The attribute is not named as its column is.
     number: Mapped[UUID] = mapped_column("id", Uuid, primary_key=True, default=uuid4)
-    text: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(LONG)
 
 
 class Country(Base):
     __tablename__ = "country"
     code: Mapped[str] = mapped_column(String(60), primary_key=True)
-    text: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(LONG)
 
 
 class Day(Base):
     __tablename__ = "day"
     day: Mapped[date] = mapped_column(primary_key=True)
-    text: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(LONG)
 
 
 class Seat(Base):
     __tablename__ = "seat"
     row: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     letter: Mapped[str] = mapped_column(String(60), primary_key=True)
-    text: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(LONG)
 
 
 MODELS: dict[str, Any] = {"int": Note, "uuid": Ticket, "str": Country, "date": Day, "child": Reply, "composite": Seat}

@@ -33,11 +33,12 @@ from asynctasq.testing.contract.resolver import ResolverContract
 CLIENTS = {
     "sqlite": ("sqlite", "sqlite+aiosqlite"),
     "postgres": ("postgresql+psycopg", "postgresql+asyncpg"),
+    "mysql": ("mysql+pymysql", "mysql+aiomysql"),
 }
 """Per database: a client that blocks, and one that does not."""
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["sqlite", "postgres", "mysql"])
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """Which database, and its URL behind the name of a client."""
     if request.param == "sqlite":
@@ -45,7 +46,8 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         with closing(sqlite3.connect(file)) as connection:
             connection.execute("PRAGMA journal_mode=wal")  # a reader that was just cancelled keeps no writer waiting
         return request.param, f":///{file}"
-    return request.param, request.getfixturevalue(f"{request.param}_url").removeprefix("postgresql")
+    _, colon, rest = request.getfixturevalue(f"{request.param}_url").partition(":")
+    return request.param, f"{colon}{rest}"
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +128,7 @@ class Prefixed(TypeDecorator[Any]):
 
 class Odd(Base):
     __tablename__ = "odd"
-    id: Mapped[UUID] = mapped_column(Prefixed, primary_key=True)
+    id: Mapped[UUID] = mapped_column(Prefixed(60), primary_key=True)
 
 
 class Nested:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import inspect, select, tuple_
+from sqlalchemy import and_, inspect, or_, select
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 from sqlalchemy.orm import InstanceState, Mapper, Session, scoped_session
 from sqlalchemy.types import TypeDecorator
 
-from asynctasq.adapters.resolvers.keys import BATCH, fetch_each, plain, unknown_label, wrong_key
+from asynctasq.adapters.resolvers.keys import BATCH, COMPOSITE_BATCH, fetch_each, plain, unknown_label, wrong_key
 from asynctasq.domain.errors import ConfigurationError, SerializationError, UndecodableTask
 from asynctasq.domain.message import ModelRef
 from asynctasq.domain.script import script_name
@@ -117,11 +118,14 @@ def _fetch(session: Session, model: type[Any], keys: Sequence[Any]) -> Mapping[A
         row = session.get(model, keys[0])
         return {} if row is None else {keys[0]: row}
     columns: Any = _mapper(model).primary_key
+    size = BATCH if len(columns) == 1 else COMPOSITE_BATCH
     found: dict[Any, object] = {}
-    for start in range(0, len(keys), BATCH):
-        batch = keys[start : start + BATCH]
-        one = len(columns) == 1
-        among = columns[0].in_([key for (key,) in batch]) if one else tuple_(*columns).in_(batch)
+    for start in range(0, len(keys), size):
+        batch = keys[start : start + size]
+        if len(columns) == 1:
+            among = columns[0].in_([key for (key,) in batch])
+        else:
+            among = or_(*(and_(*map(operator.eq, columns, key)) for key in batch))
         for row in session.execute(select(model).where(among)).unique().scalars():
             found[inspect(row).identity] = row
     return found

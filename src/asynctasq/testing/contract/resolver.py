@@ -50,12 +50,12 @@ class ResolverWorld(ABC):
     Attributes:
         resolver: the subject.
         composite_keys: whether the ORM has them. If so there is one more kind, "composite": an int and a str, in this order.
-        aliases: whether it knows several databases by name.
+        notes_deletions: whether a row of the ORM knows that it was deleted.
     """
 
     resolver: ModelResolver
     composite_keys: ClassVar[bool] = True
-    aliases: ClassVar[bool] = False
+    notes_deletions: ClassVar[bool] = True
 
     @abstractmethod
     async def save(self, kind: str, *, text: str = "") -> Any:
@@ -132,11 +132,18 @@ class ResolverContract(Contract):
             with pytest.raises(SerializationError, match=type(world.build(kind)).__name__):
                 world.resolver.reference(world.build(kind))
 
+    @requires("notes_deletions")
     async def test_a_row_that_was_deleted_is_refused(self, world: ResolverWorld) -> None:
         row = await world.save("int")
         await world.delete(row)
         with pytest.raises(SerializationError, match=type(row).__name__):
             world.resolver.reference(row)
+
+    @refuses("notes_deletions")
+    async def test_a_row_that_was_deleted_unnoted_is_not_found(self, world: ResolverWorld) -> None:
+        row = await world.save("int")
+        await world.delete(row)
+        assert list(await world.resolver.resolve([world.resolver.reference(row)])) == [None]
 
     # And back
 
@@ -194,6 +201,15 @@ class ResolverContract(Contract):
         found = await world.resolver.resolve(refs)
         assert len(found) == len(refs)
         assert world.text(found[0]) == "the one"
+
+    @requires("composite_keys")
+    async def test_more_rows_with_composite_keys_than_a_statement_takes_come_back(self, world: ResolverWorld) -> None:
+        rows = [await world.save("composite", text=f"{number}") for number in range(3)]
+        refs = [world.resolver.reference(row) for row in rows]
+        others = [replace(refs[0], pk=(number, f"é'{number}")) for number in range(-400, 0)]
+        found = await world.resolver.resolve([*refs, *others, *refs])
+        assert [world.text(row) for row in (*found[:3], *found[-3:])] == ["0", "1", "2"] * 2
+        assert set(found[3:-3]) == {None}
 
     async def test_rows_of_several_models_are_fetched_at_the_same_time(self, world: ResolverWorld) -> None:
         refs = [world.resolver.reference(await world.save(kind)) for kind in ("int", "uuid", "str")]
