@@ -15,6 +15,7 @@ from asynctasq.app.drivers import AVAILABLE
 from asynctasq.app.settings import Settings
 from asynctasq.ports.driver import Capabilities, DeadLetters, Inspector, Installable, Purgeable
 from asynctasq.ports.examination import Examinable
+from asynctasq.ports.search import Searchable
 
 BEST = Capabilities(
     durable=True,
@@ -38,7 +39,7 @@ BEST = Capabilities(
 RESERVED = ("priority", "unique", "group", "atomic_follow_up")
 """Fields of the port that no driver honours yet."""
 
-OPTIONAL = (DeadLetters, Inspector, Purgeable, Installable, Examinable)
+OPTIONAL = (DeadLetters, Inspector, Purgeable, Installable, Examinable, Searchable)
 
 REASONS: dict[str, dict[str, str]] = {
     "memory": {"durable": "The messages live in the process that holds them, and end with it."},

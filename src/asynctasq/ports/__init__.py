@@ -28,6 +28,7 @@ from asynctasq.ports.examination import Examinable, Finding
 from asynctasq.ports.executor import Executor
 from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
 from asynctasq.ports.resolver import ModelResolver
+from asynctasq.ports.search import LiveMessage, Searchable, live_message
 from asynctasq.ports.serializer import Serializer
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Finding",
     "Inspector",
     "Installable",
+    "LiveMessage",
     "Message",
     "ModelRef",
     "ModelResolver",
@@ -56,12 +58,14 @@ __all__ = [
     "QueueStats",
     "Release",
     "Retry",
+    "Searchable",
     "Serializer",
     "SettleStatus",
     "Settled",
     "Settlement",
     "Verdict",
     "check_queue_name",
+    "live_message",
     "refusal_of_follow_ups",
     "refusal_of_message",
 ]

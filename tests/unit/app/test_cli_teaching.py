@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 import subprocess
@@ -67,6 +68,62 @@ def test_a_dead_letter_that_there_is_not_is_answered_with_where_to_look(project)
     result = cli("dead", "show", "nothing", "--app", "shop")
     assert result.exit_code == 1
     assert "`asynctasq dead list` shows those there are" in result.stderr
+
+
+# show
+
+IDS = """
+async def fill():
+    ids = [await send("a").dispatch(), await send("b").delay(90).dispatch(), await send("c").on_queue("dying").dispatch()]
+    async with app.driver() as driver:
+        (claim,) = await driver.claim(["dying"], limit=1, lease=30, wait=0, worker="w")
+        await driver.settle([Settlement(claim=claim, verdict=DeadLetter(reason="it was time"))])
+    return ids
+
+from asynctasq.ports import DeadLetter, Settlement
+from asynctasq.utils.loop import run
+ids = run(fill())
+"""
+
+
+def test_show_says_where_a_task_is(project):
+    project.write("shop.py", SHOP + IDS)
+    cli("stats", "--app", "shop")
+    ready, delayed, dead = sys.modules["shop"].ids
+    said = cli("show", ready, "--app", "shop").stdout
+    assert re.search(r"^state: +ready, for \d+ s$", said, re.MULTILINE)
+    assert re.search(r"^task: +shop:send$", said, re.MULTILINE)
+    shown = json.loads(cli("show", delayed, "--app", "shop", "--json").stdout)
+    assert (shown["queue"], shown["state"].partition(" in ")[0], shown["attempts"]) == ("emails", "delayed, due", 0)
+    shown = json.loads(cli("show", dead, "--app", "shop", "--json").stdout)
+    assert (shown["queue"], shown["state"]) == ("dying", "dead: it was time")
+    assert shown["more"] == f"asynctasq dead show {dead}"
+
+
+def test_show_says_what_may_have_become_of_a_task_that_is_not_there(project):
+    project.write("shop.py", SHOP)
+    result = cli("show", "nothing", "--app", "shop")
+    assert result.exit_code == 1
+    assert (
+        "there is no task nothing at memory: it has succeeded, was removed, or went to another driver" in result.stderr
+    )
+
+
+def test_show_says_so_where_the_driver_cannot_find_tasks(project):
+    project.write(
+        "plain.py",
+        "from asynctasq.ports import Capabilities\n"
+        "class Plain:\n"
+        "    capabilities, location = Capabilities(), 'plain://'\n"
+        "    claim = settle = None\n"
+        "    def sibling(self): return self\n"
+        "    async def connect(self): ...\n"
+        "    async def close(self): ...\n"
+        "queue = Plain()\n",
+    )
+    result = cli("show", "x", "--driver", "plain:queue")
+    assert result.exit_code == 2
+    assert "plain:// cannot find others by their ids: `asynctasq stats`" in result.stderr
 
 
 # init-env

@@ -973,6 +973,23 @@ class TellsAnotherTime(Sabotaged):
         return await super().clock() + 60
 
 
+@breaks("test_a_message_is_found_in_each_of_its_states")
+class FindsEverythingReady(Sabotaged):
+    async def find(self, ids):
+        return [each and replace(each, state="ready") for each in await super().find(ids)]
+
+
+@breaks("test_what_is_settled_for_good_is_not_found")
+class FindsWhatItHasSeen(Sabotaged):
+    async def settle(self, settlements):
+        ids = [settlement.claim.message.id for settlement in settlements]
+        self.__dict__.setdefault("seen", {}).update(zip(ids, await super().find(ids), strict=True))
+        return await super().settle(settlements)
+
+    async def find(self, ids):
+        return [self.__dict__.get("seen", {}).get(id) for id in ids]
+
+
 @breaks("test_connecting_twice_is_harmless")
 class StartsAfreshAtEachConnect(Sabotaged):
     async def connect(self):

@@ -41,6 +41,7 @@ from asynctasq.ports.driver import (
 )
 from asynctasq.ports.examination import Examinable, Finding
 from asynctasq.ports.refusals import refusal_of_follow_ups
+from asynctasq.ports.search import LiveMessage, Searchable, live_message
 
 HISTORY_LIMIT = 20
 """How many errors of earlier attempts are kept with a message, the latest ones."""
@@ -66,7 +67,7 @@ _CAPABILITIES = Capabilities(
 )
 
 
-class MemoryDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
+class MemoryDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Searchable):
     """A driver whose broker is this process: for tests, and where losing the queue with the process is acceptable.
 
     Siblings share one store, on any loop and in any thread; two drivers that were built apart share nothing.
@@ -162,6 +163,9 @@ class MemoryDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
 
     async def clock(self) -> float:
         return self._store.now()
+
+    async def find(self, ids: Sequence[str]) -> Sequence[LiveMessage | None]:
+        return self._store.find(ids)
 
     def _take(self, queues: Sequence[str], limit: int, lease: float) -> Sequence[Claim]:
         return self._store.take(queues, limit, lease, self._monotonic() + lease)
@@ -352,6 +356,12 @@ class _Store:
         with self._lock:
             return [self._dead.get(id) for id in ids]
 
+    def find(self, ids: Sequence[str]) -> list[LiveMessage | None]:
+        with self._lock:
+            now = self._clock()
+            found = (self._live.get(id) for id in ids)
+            return [None if entry is None else _live_message(entry, now) for entry in found]
+
     def requeue_dead(self, ids: Sequence[str]) -> list[bool]:
         with self._lock:
             now = self._clock()
@@ -481,6 +491,19 @@ def _check(message: Message) -> None:
         raise UnsupportedByDriver(
             f"message {message.id}: the memory driver knows no priority, unique_key, unique_for or group; leave them out"
         )
+
+
+def _live_message(entry: _Entry, now: float) -> LiveMessage:
+    return live_message(
+        id=entry.message.id,
+        queue=entry.message.queue,
+        body=entry.message.body,
+        leased=entry.receipt is not None,
+        attempts=entry.attempts,
+        expiries=entry.expiries,
+        enqueued_at=entry.enqueued_at,
+        due_in=entry.visible_at - now,
+    )
 
 
 def _dead_letter(entry: _Entry, verdict: DeadLetter, now: float) -> DeadMessage:

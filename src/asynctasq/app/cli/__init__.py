@@ -2,7 +2,7 @@
 
 import click
 
-from asynctasq.app.cli import completion, config, dead, doctor, init_env, migrate, stats, worker
+from asynctasq.app.cli import completion, config, dead, doctor, init_env, migrate, show, stats, worker
 from asynctasq.app.cli.exits import Commands
 
 __all__ = ["main"]
@@ -17,6 +17,7 @@ def main() -> None:
     asynctasq worker               run the tasks found in this folder
     asynctasq worker shop.tasks    run the tasks that a module makes
     asynctasq stats                how the queues stand
+    asynctasq show ID              where a task is
     asynctasq dead list            what has failed for good
     asynctasq migrate              install or upgrade a driver's tables
     asynctasq doctor               whether all is well, and what to do where it is not
@@ -40,6 +41,7 @@ def main() -> None:
 for command in (
     worker.worker,
     stats.stats,
+    show.show,
     dead.dead,
     migrate.migrate,
     doctor.doctor,

@@ -179,13 +179,18 @@ async def _dead_letters(app: App, spec: str | None) -> AsyncGenerator[tuple[Queu
         yield driver, driver
 
 
-def _task(app: App, letter: DeadMessage) -> str:
+def task_of(app: App, *, id: str, queue: str, body: bytes) -> str:
+    """The name of the task that a body carries; "?" if it cannot be read."""
     from asynctasq.domain.message import Message
 
     try:
-        return app.container.codec().header(Message(id=letter.id, queue=letter.queue, body=letter.body)).name
+        return app.container.codec().header(Message(id=id, queue=queue, body=body)).name
     except TaskError:  # that may be why it is dead
         return "?"
+
+
+def _task(app: App, letter: DeadMessage) -> str:
+    return task_of(app, id=letter.id, queue=letter.queue, body=letter.body)
 
 
 def _described(app: App, letter: DeadMessage) -> dict[str, object]:

@@ -21,6 +21,7 @@ from asynctasq.adapters.drivers.postgres.values import (
     bounded,
     claim_of,
     dead_message,
+    found_message,
     in_microseconds,
     in_seconds,
     key_of,
@@ -52,6 +53,7 @@ from asynctasq.ports.driver import (
 )
 from asynctasq.ports.examination import Examinable, Finding
 from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
+from asynctasq.ports.search import LiveMessage, Searchable
 
 VERSION = 1
 """Of the tables; what install.sql writes down."""
@@ -91,7 +93,7 @@ _CAPABILITIES = Capabilities(
 _SCHEMA = re.compile("[A-Za-z_][A-Za-z0-9_-]{0,62}").fullmatch
 
 
-class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, Examinable):
+class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, Examinable, Searchable):
     """Queues in PostgreSQL, 12 or newer. `asynctasq migrate` installs its tables; connecting does not.
 
     Nothing that was acknowledged is lost as far as the server keeps what it acknowledged: with its own defaults (`fsync` and
@@ -312,6 +314,10 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
     async def clock(self) -> float:
         ((now,),) = await self._server.ask(self._sql("clock"))
         return in_seconds(now)
+
+    async def find(self, ids: Sequence[str]) -> Sequence[LiveMessage | None]:
+        found = {row["id"]: found_message(row) for row in await self._of_ids("find", ids)}
+        return [found.get(id) for id in ids]
 
     @property
     def _server(self) -> Server:

@@ -9,6 +9,7 @@ from typing import Any
 from asynctasq.domain.message import Claim, Message
 from asynctasq.domain.retry import LONGEST_SECONDS
 from asynctasq.ports.driver import AttemptError, DeadMessage
+from asynctasq.ports.search import LiveMessage, live_message
 
 TEXT_KEPT = 8192
 """How many bytes of an error's text, or of a reason, are kept."""
@@ -78,6 +79,20 @@ def dead_message(row: Any) -> DeadMessage:
         enqueued_at=in_seconds(row["enqueued_at"]),
         died_at=in_seconds(row["died_at"]),
         history=_history(row["history"]),
+    )
+
+
+def found_message(row: Any) -> LiveMessage:
+    """A row of find.sql."""
+    return live_message(
+        id=row["id"],
+        queue=row["queue"],
+        body=row["body"],
+        leased=row["receipt"] is not None,
+        attempts=row["attempt"],
+        expiries=row["expiries"],
+        enqueued_at=in_seconds(row["enqueued_at"]),
+        due_in=in_seconds(row["due_in"]),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from asynctasq.adapters.drivers.sqlite import dead, examination, store
+from asynctasq.adapters.drivers.sqlite import dead, examination, search, store
 from asynctasq.adapters.drivers.sqlite.connection import Connection, Synchronous
 from asynctasq.adapters.drivers.sqlite.location import default_path
 from asynctasq.adapters.drivers.sqlite.values import storable
@@ -35,6 +35,7 @@ from asynctasq.ports.driver import (
 )
 from asynctasq.ports.examination import Examinable, Finding
 from asynctasq.ports.refusals import refusal_of_message
+from asynctasq.ports.search import LiveMessage, Searchable
 
 LONGEST_WAIT = 0.5
 """Seconds between two looks of a waiting claim, whether it was hinted or not: the net under lost hints."""
@@ -58,7 +59,7 @@ _CAPABILITIES = Capabilities(
 )
 
 
-class SQLiteDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
+class SQLiteDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Searchable):
     """A durable queue in a file of its own, shared by all processes of one host and needing no server.
 
     Args:
@@ -186,6 +187,9 @@ class SQLiteDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
 
     async def clock(self) -> float:
         return await self._writer.ask(_clock)
+
+    async def find(self, ids: Sequence[str]) -> Sequence[LiveMessage | None]:
+        return await self._writer.ask(partial(search.find, ids=tuple(ids)))
 
     @property
     def _writer(self) -> Writer:

@@ -14,7 +14,7 @@ A third party writes this much, and adds a fixture `harness` where its broker le
 from asynctasq.testing.contract.driver.carry import Carry, Identity
 from asynctasq.testing.contract.driver.claim import Claiming, Time, Waiting
 from asynctasq.testing.contract.driver.dead_letters import DeadLettering
-from asynctasq.testing.contract.driver.inspection import Counting, Examining, Inspecting
+from asynctasq.testing.contract.driver.inspection import Counting, Examining, Inspecting, Searching
 from asynctasq.testing.contract.driver.lease import Fencing, Leasing
 from asynctasq.testing.contract.driver.life import Life
 from asynctasq.testing.contract.driver.limits import Limits, Reserved
@@ -39,6 +39,7 @@ class DriverContract(
     Counting,
     Inspecting,
     Examining,
+    Searching,
     Life,
 ):
     """Every promise of the driver port. Subclass it as `Test...` and give it a fixture `driver`."""

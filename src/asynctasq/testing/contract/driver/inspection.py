@@ -16,15 +16,18 @@ from asynctasq.ports.driver import (
     SettleStatus,
 )
 from asynctasq.ports.examination import Examinable
+from asynctasq.ports.search import Searchable
 from asynctasq.testing.contract.base import refuses, requires
 from asynctasq.testing.contract.driver.steps import (
     HOLD,
     DriverPromises,
     Harness,
+    ids,
     message,
     new_queue,
     put,
     settle,
+    take_all,
     take_nothing,
     take_one,
 )
@@ -40,6 +43,10 @@ class PurgeableDriver(QueueDriver, Purgeable, Protocol):
 
 class ExaminableDriver(QueueDriver, Examinable, Protocol):
     """A driver that can be asked how its broker is."""
+
+
+class SearchableDriver(QueueDriver, Searchable, Protocol):
+    """A driver whose messages can be found."""
 
 
 class Counting(DriverPromises):
@@ -168,6 +175,39 @@ class Examining(DriverPromises):
         await put(driver, message(queue))
         after = await driver.clock()
         assert before - granularity <= (await take_one(driver, queue)).enqueued_at <= after + granularity
+
+
+class Searching(DriverPromises):
+    """A message that is alive is found by its id."""
+
+    @requires(Searchable)
+    async def test_a_message_is_found_in_each_of_its_states(self, driver: SearchableDriver, queue: str) -> None:
+        leased, ready, delayed = message(queue, b"leased"), message(queue, b"ready"), message(queue, delay=HOLD)
+        await put(driver, leased)
+        claim = await take_one(driver, queue, lease=2 * HOLD)
+        await put(driver, ready, delayed)
+        found = await driver.find([ready.id, "unknown", leased.id, delayed.id])
+        assert [each and (each.id, each.queue, each.state, each.attempts) for each in found] == [
+            (ready.id, queue, "ready", 0),
+            None,
+            (leased.id, queue, "leased", 1),
+            (delayed.id, queue, "delayed", 0),
+        ]
+        one, _, two, three = found
+        assert one is not None
+        assert two is not None
+        assert three is not None
+        assert (one.body, two.body, two.expiries) == (b"ready", b"leased", 0)
+        assert abs(two.enqueued_at - claim.enqueued_at) < 0.05
+        assert one.due_in <= 0 < three.due_in <= HOLD < two.due_in <= 2 * HOLD
+
+    @requires(Searchable)
+    async def test_what_is_settled_for_good_is_not_found(self, driver: SearchableDriver, queue: str) -> None:
+        await put(driver, message(queue), message(queue))
+        claims = await take_all(driver, queue, count=2)
+        await settle(driver, claims[0], ACK)
+        await settle(driver, claims[1], DeadLetter(reason="to be found elsewhere"))
+        assert list(await driver.find(ids(claims))) == [None, None]
 
 
 def _without_age(stats: QueueStats) -> QueueStats:

@@ -13,6 +13,7 @@ from asynctasq.domain.message import Claim
 from asynctasq.domain.verdict import ACK, Settlement
 from asynctasq.ports.driver import DeadLetters, Inspector, Purgeable, QueueDriver, SettleStatus
 from asynctasq.ports.examination import Examinable
+from asynctasq.ports.search import Searchable
 from asynctasq.testing.contract.base import requires
 from asynctasq.testing.contract.driver.steps import (
     HOLD,
@@ -136,6 +137,8 @@ async def _assert_every_verb_says_closed(driver: QueueDriver, queue: str, claim:
         verbs["purge"] = lambda: driver.purge(queue)
     if isinstance(driver, Examinable):
         verbs |= {"examine": driver.examine, "clock": driver.clock}
+    if isinstance(driver, Searchable):
+        verbs["find"] = lambda: driver.find(["id"])
     open_verbs = [name for name, verb in verbs.items() if not await _says_closed(verb)]
     assert open_verbs == [], f"verbs that did not raise DriverClosed: {open_verbs}"
 
