@@ -9,18 +9,17 @@ import logging
 import math
 import os
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from asynctasq.adapters.drivers.redis import examination, scripts
 from asynctasq.adapters.drivers.redis.address import PATIENCE, Address
 from asynctasq.adapters.drivers.redis.arguments import claims_of, fence, stored, verdict
-from asynctasq.adapters.drivers.redis.connection import Command, Server, give_up_at
+from asynctasq.adapters.drivers.redis.batches import AT_ONCE, Batches
+from asynctasq.adapters.drivers.redis.connection import Server, give_up_at
 from asynctasq.adapters.drivers.redis.doorbell import Doorbell
 from asynctasq.adapters.drivers.redis.examination import field
 from asynctasq.adapters.drivers.redis.keys import Keys
-from asynctasq.adapters.drivers.redis.scripts import Script
 from asynctasq.adapters.drivers.redis.values import (
     dead_message,
     in_microseconds,
@@ -33,7 +32,6 @@ from asynctasq.domain.errors import (
     ConfigurationError,
     CorruptMessage,
     DriverClosed,
-    DriverError,
 )
 from asynctasq.domain.message import Claim, Message
 from asynctasq.domain.verdict import Release, Settlement
@@ -59,12 +57,6 @@ logger = logging.getLogger("asynctasq.redis")
 
 HISTORY_KEPT = 10
 """How many errors of earlier attempts are kept of a message."""
-
-AT_ONCE = 1_000
-"""Messages per run of a script: the server does nothing else meanwhile."""
-
-REGISTERED_FOR = 30.0
-"""Seconds until a queue's name is written to the list of queues again, which somebody may have emptied."""
 
 LONGEST_WAIT = 5.0
 """Seconds between two looks of a waiting claim, whether it was rung or not: the net under lost hints."""
@@ -130,7 +122,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
         self.location = self._address.location
         self._connected: Server | None = None
         self._doorbell: Doorbell | None = None
-        self._registered: dict[str, float] = {}
+        self._batches = Batches(self._keys)
         self._background: set[asyncio.Task[Any]] = set()
 
     async def connect(self) -> None:
@@ -150,7 +142,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
     async def close(self) -> None:
         server, self._connected = self._connected, None
         doorbell, self._doorbell = self._doorbell, None
-        self._registered.clear()
+        self._batches.forget()
         if doorbell is not None:
             await doorbell.close()
         if server is not None:
@@ -173,7 +165,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
             for n, message in enumerate(messages)
             if (refusal := refusal_of_message(message, _CAPABILITIES, "Redis"))
         }
-        created = await self._in_batches(
+        created = await self._batches.run_for_each(
             self._server,
             scripts.ENQUEUE,
             {n: message.queue for n, message in enumerate(messages) if n not in refusals},
@@ -224,7 +216,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
     async def extend(self, claims: Sequence[Claim], *, lease: float) -> Sequence[Extended]:
         server = self._server
         began = time.monotonic()
-        kept = await self._in_batches(
+        kept = await self._batches.run_for_each(
             server,
             scripts.EXTEND,
             {n: claim.message.queue for n, claim in enumerate(claims)},
@@ -248,7 +240,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
         return await self._stats(self._server, queues, give_up_at())
 
     async def _stats(self, server: Server, queues: Sequence[str], until: float) -> Sequence[QueueStats]:
-        asked = (self._run(scripts.STATS, queue, ()) for queue in queues)
+        asked = (self._batches.run(scripts.STATS, queue, ()) for queue in queues)
         replies = await server.ask(*asked, until=until) if queues else []
         return [
             QueueStats(
@@ -268,7 +260,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
         behind = b"" if after is None else packed_id(after)
         readable: list[DeadMessage] = []
         while (most := limit - len(readable)) > 0:
-            page = self._run(scripts.LIST_DEAD, queue, [most, behind])
+            page = self._batches.run(scripts.LIST_DEAD, queue, [most, behind])
             ((ids, letters),) = await server.ask(page, until=until)
             for id, packed in zip(ids, letters, strict=True):
                 if letter := _letter(queue, id, packed):
@@ -280,7 +272,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
 
     async def get_dead(self, ids: Sequence[str]) -> Sequence[DeadMessage | None]:
         server, until, found = self._server, give_up_at(), dict[str, DeadMessage]()
-        names = await self._names(server, until)
+        names = await self._batches.queues(server, until)
         if not names or not ids:
             return [None] * len(ids)
         packed = [packed_id(id) for id in ids]
@@ -292,18 +284,18 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
         return [found.get(id) for id in ids]
 
     async def requeue_dead(self, ids: Sequence[str]) -> Sequence[bool]:
-        return await self._in_any_queue(scripts.REQUEUE_DEAD, ids)
+        return await self._batches.run_in_any_queue(self._server, scripts.REQUEUE_DEAD, ids)
 
     async def purge_dead(self, ids: Sequence[str]) -> Sequence[bool]:
-        return await self._in_any_queue(scripts.PURGE_DEAD, ids)
+        return await self._batches.run_in_any_queue(self._server, scripts.PURGE_DEAD, ids)
 
     async def queues(self) -> Sequence[str]:
         server, until = self._server, give_up_at()
-        stats = await self._stats(server, await self._names(server, until), until)
+        stats = await self._stats(server, await self._batches.queues(server, until), until)
         return [each.queue for each in stats if each.ready or each.delayed or each.leased or each.dead]
 
     async def purge(self, queue: str) -> int:
-        (count,) = await self._server.ask(self._run(scripts.PURGE, queue, ()))
+        (count,) = await self._server.ask(self._batches.run(scripts.PURGE, queue, ()))
         return int(count)
 
     async def examine(self) -> Sequence[Finding]:
@@ -387,7 +379,9 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
 
     async def _settle(self, server: Server, settlements: Sequence[Settlement]) -> Sequence[Settled]:
         places = {n: each.claim.message.queue for n, each in enumerate(settlements) if not each.then}
-        done = await self._in_batches(server, scripts.SETTLE, places, lambda n: verdict(settlements[n]), [HISTORY_KEPT])
+        done = await self._batches.run_for_each(
+            server, scripts.SETTLE, places, lambda n: verdict(settlements[n]), [HISTORY_KEPT]
+        )
         answers: list[Settled] = []
         for n, settlement in enumerate(settlements):
             match refusal_of_follow_ups("Redis") if settlement.then else done[n]:
@@ -410,71 +404,6 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
         task = asyncio.ensure_future(quietly())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-    def _run(self, script: Script, queue: str, arguments: Iterable[Any]) -> Command:
-        keys = self._keys.of(queue)
-        return ("EVALSHA", script.digest, len(keys), *keys, packed_arguments(arguments))
-
-    async def _in_batches(
-        self,
-        server: Server,
-        script: Script,
-        places: Mapping[int, str],
-        values: Callable[[int], Iterable[Any]],
-        first: Sequence[Any] = (),
-    ) -> dict[int, Any]:
-        """Run a script for numbered items, each in its queue: one round trip, and an answer or a refusal per item.
-
-        Raises:
-            DriverError: all were refused for now, or nothing is known.
-        """
-        numbers: defaultdict[str, list[int]] = defaultdict(list)
-        for n, queue in places.items():
-            numbers[queue].append(n)
-        if not numbers:
-            return {}
-        parts = [(queue, part) for queue, all in numbers.items() for part in _parts(all)]
-        commands = [self._run(script, queue, [*first, *(v for n in part for v in values(n))]) for queue, part in parts]
-        new = self._unregistered(numbers) if script is scripts.ENQUEUE else []
-        if new:  # first, so that no message is in a queue that nobody can find
-            commands.insert(0, ("SADD", self._keys.queues, *new))
-        replies = await server.ask_each(*commands)
-        if new:
-            self._note_registered(new, replies.pop(0))
-        if all(isinstance(reply, DriverError) for reply in replies):
-            raise replies[0]
-        return {
-            n: answer
-            for (_, part), reply in zip(parts, replies, strict=True)
-            for n, answer in zip(part, [reply] * len(part) if isinstance(reply, AsyncTasQError) else reply, strict=True)
-        }
-
-    def _unregistered(self, queues: Iterable[str]) -> list[str]:
-        now = time.monotonic()
-        return [queue for queue in queues if now - self._registered.get(queue, -REGISTERED_FOR) >= REGISTERED_FOR]
-
-    def _note_registered(self, queues: Sequence[str], reply: Any) -> None:
-        if isinstance(reply, AsyncTasQError):
-            logger.warning("queues %s cannot be listed: %s", ", ".join(queues), reply)
-        else:
-            self._registered.update(dict.fromkeys(queues, time.monotonic()))
-
-    async def _names(self, server: Server, until: float) -> list[str]:
-        (names,) = await server.ask(("SMEMBERS", self._keys.queues), until=until)
-        return sorted(name.decode("utf-8", "replace") for name in names)
-
-    async def _in_any_queue(self, script: Script, ids: Sequence[str]) -> list[bool]:
-        """Run a script with ids in all queues, as an id alone does not say in which it is."""
-        server, until = self._server, give_up_at()
-        names = await self._names(server, until)
-        packed = [packed_id(id) for id in ids]
-        commands = [self._run(script, name, packed) for name in names] if ids else []
-        replies = await server.ask(*commands, until=until) if commands else []
-        return [any(reply[n] for reply in replies) for n in range(len(ids))]
-
-
-def _parts(places: Sequence[int]) -> Iterable[Sequence[int]]:
-    return (places[first : first + AT_ONCE] for first in range(0, len(places), AT_ONCE))
 
 
 def _letter(queue: str, id: bytes, packed: bytes | None) -> DeadMessage | None:
