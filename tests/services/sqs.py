@@ -72,10 +72,10 @@ def requests(url: str) -> Mapping[str, int]:
     return Counter(told(url, "requests"))
 
 
-def driver(url: str, **options: Any) -> SQSDriver:
+def driver(url: str, *, kind: type[SQSDriver] = SQSDriver, **options: Any) -> SQSDriver:
     """A driver with queues of its own, not connected."""
     given = {"region": REGION, "endpoint_url": url, "queue_prefix": f"test-{uuid4().hex[:8]}-", "shortest_poll": 0}
-    return SQSDriver(**(given | options))
+    return kind(**(given | options))
 
 
 def age(url: str, seconds: float) -> None:

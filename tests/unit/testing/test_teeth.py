@@ -758,6 +758,15 @@ class AppliesTheFirstVerdictToAll(Sabotaged):
         return await super().settle([replace(each, verdict=settlements[0].verdict) for each in settlements])
 
 
+@breaks("test_a_message_that_moves_is_never_gone")
+class DeletesThenInserts(Sabotaged):
+    async def settle(self, settlements):
+        taken = {s.claim.message.queue: self._shared._queues.pop(s.claim.message.queue) for s in settlements}
+        await asyncio.sleep(0.001)
+        self._shared._queues |= taken
+        return await super().settle(settlements)
+
+
 @breaks("test_a_lost_settlement_does_not_disturb_its_neighbours")
 class SettlesAllOrNothing(Sabotaged):
     async def settle(self, settlements):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from contextlib import suppress
@@ -183,10 +184,17 @@ class Waiting(DriverPromises):
             await put(sibling, message(queue))
             await sibling.close()
 
-        waiting = asyncio.create_task(take_one(driver, queue))
+        waiting = asyncio.create_task(take(driver, queue, wait=WAIT))
         await asyncio.sleep(SOON)
-        await asyncio.to_thread(asyncio.run, elsewhere())
-        await waiting
+        # Nothing else may wake this loop, or it would hide that the enqueue does not: no timer, and no thread that is waited for.
+        other = threading.Thread(target=lambda: asyncio.run(elsewhere()))
+        began = time.monotonic()
+        other.start()
+        claims = await waiting
+        took = time.monotonic() - began
+        await asyncio.to_thread(other.join)
+        assert len(claims) == 1
+        assert took < PROMPT + driver.capabilities.delay_resolution, f"it took {took:.1f} s"
 
     async def test_an_arrival_wakes_every_claim_that_it_feeds(self, driver: QueueDriver, queue: str) -> None:
         async with sibling_of(driver) as sibling:

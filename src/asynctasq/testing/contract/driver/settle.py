@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 from asynctasq.domain.verdict import ACK, DeadLetter, Release, Retry, Settlement, Verdict
 from asynctasq.ports.driver import QueueDriver, SettleStatus
 from asynctasq.testing.contract.base import refuses, requires
@@ -12,6 +15,7 @@ from asynctasq.testing.contract.driver.steps import (
     message,
     put,
     settle,
+    sibling_of,
     take_all,
     take_nothing,
     take_one,
@@ -101,6 +105,28 @@ class Settling(DriverPromises):
         shown = await take_all(driver, queue, count=2)
         assert {claim.message.body for claim in shown} == {b"1", b"2"}
         await take_nothing(driver, queue)
+
+    @requires("atomic_move")
+    @requires("exact_stats")
+    async def test_a_message_that_moves_is_never_gone(self, driver: QueueDriver, queue: str) -> None:
+        await put(driver, message(queue))
+        seen: set[int] = set()
+
+        async def watch(own: QueueDriver) -> None:
+            while True:
+                (stats,) = await own.stats([queue])
+                seen.add(stats.ready + stats.delayed + stats.leased + stats.dead)
+                await asyncio.sleep(0)
+
+        async with sibling_of(driver) as sibling:
+            watching = asyncio.create_task(watch(sibling))
+            moves: list[Verdict] = [Retry(delay=0.0, error="moved"), Release()] * 20
+            for verdict in [*moves, DeadLetter(reason="moved")]:
+                await settle(driver, await take_one(driver, queue), verdict)
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+        assert seen == {1}, f"one message was seen as {sorted(seen)}"
 
     @requires("fencing")
     async def test_a_lost_settlement_does_not_disturb_its_neighbours(self, driver: QueueDriver, queue: str) -> None:
