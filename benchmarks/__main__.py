@@ -7,11 +7,12 @@ import json
 import os
 import platform
 import subprocess
+import sys
 import time
 from collections import defaultdict
 from pathlib import Path
 
-from benchmarks import measure, plot, report
+from benchmarks import measure, modes, plot, report
 from benchmarks.brokers import Measured, started
 from benchmarks.environments import ROOT, Unavailable, python_of
 from benchmarks.peers import HERE, PEERS, Broker, Peer
@@ -99,4 +100,7 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["modes"]:
+        modes.main(sys.argv[2:])
+    else:
+        main()

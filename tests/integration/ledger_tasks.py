@@ -104,6 +104,17 @@ def hold_the_lock_at_first() -> None:
             re.match(r"(a+)+$", "a" * 64 + "b")
 
 
+@task
+def fork_the_worker() -> None:
+    """Leave a copy of the worker behind, which holds open all that the worker has open."""
+    with recorded():
+        copy = os.fork()
+        if not copy:
+            time.sleep(60)
+            os._exit(0)
+        os.write(_file("copies"), f"{copy}\n".encode())
+
+
 @task(process=True, max_attempts=1)
 def die(how: str) -> None:
     with recorded():

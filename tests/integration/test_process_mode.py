@@ -20,6 +20,7 @@ from tests.integration.history import Ended, Killed, duplicates
 from tests.integration.ledger_tasks import (
     clean_up_when_stopped,
     die,
+    fork_the_worker,
     hold_the_lock_at_first,
     ignore_sigterm,
     work_in_child,
@@ -95,6 +96,25 @@ async def test_the_children_of_a_killed_worker_die_with_it_and_another_takes_its
     await fleet.stop()
     await fleet.verify()
     assert len({event.task for event in endings(fleet) if event.how == "ok"}) == 21
+
+
+async def test_the_children_of_a_killed_worker_die_though_a_task_has_forked_it(fleet: Fleet):
+    await fleet.dispatch(work_in_child(seconds=60))
+    worker = fleet.spawn()
+    await one_runs(fleet)
+    await fleet.dispatch(fork_the_worker())
+    copies = fleet.folder / "ledger" / "copies"
+    await fleet.until(copies.exists, "the copy")
+    copy = int(copies.read_text())
+    children = children_of_worker(worker.pid)
+    try:
+        fleet.kill(worker)
+        killed_at = time.monotonic()
+        await fleet.until(lambda: not alive(children), "the children to die")
+        assert time.monotonic() - killed_at < 2.0
+        assert alive({copy}), "it was to hold the pipes open"
+    finally:
+        send(copy, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("broker", [sqlite, redis, postgres], indirect=True, ids=lambda make: make.__name__)

@@ -14,7 +14,6 @@ import pytest_asyncio
 from tests.contract.executors import process_tasks
 
 from asynctasq.adapters.executors.process import ProcessExecutor
-from asynctasq.adapters.executors.process_handle import PRELOAD
 from asynctasq.adapters.serializers.msgpack import MsgpackSerializer
 from asynctasq.app.child import prepare
 from asynctasq.app.codec import Codec
@@ -33,7 +32,7 @@ ORIGIN = Origin(modules=("tests.contract.executors.process_tasks",))
 def _a_fork_server_that_knows_the_suite() -> None:
     """Importing pytest in each child would take most of the time of these tests."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([PRELOAD, functions.__name__])
+    context.set_forkserver_preload([prepare.__module__, functions.__name__])
     first = context.Process(target=functions.echo)
     first.start()
     first.join()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from asynctasq.adapters.executors.process_child import Endurance
@@ -29,6 +29,7 @@ class ProcessExecutor(RemoteExecutor):
         prepare: makes, in the child, what carries out orders. It must be picklable: a function of a module, or a partial of one.
         children: how many attempts may run at the same time.
         endurance: when a child is replaced by a fresh one, between two attempts.
+        preload: modules that are imported once, in the server that children are forked from, instead of in each child.
         grace: seconds from SIGTERM to SIGKILL.
 
     Raises:
@@ -43,6 +44,7 @@ class ProcessExecutor(RemoteExecutor):
         children: int,
         *,
         endurance: Endurance | None = None,
+        preload: Sequence[str] = (),
         grace: float = 2.0,
     ) -> None:
         if children < 1:
@@ -50,6 +52,7 @@ class ProcessExecutor(RemoteExecutor):
         self._prepare = prepare
         self._most = children
         self._endurance = endurance or Endurance()
+        self._preload = preload
         self._grace = grace
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reset()
@@ -173,7 +176,7 @@ class ProcessExecutor(RemoteExecutor):
         assert this is not None
         child = None
         try:
-            child = await Child.start(self._prepare, self._endurance)
+            child = await Child.start(self._prepare, self._endurance, self._preload)
             self._children.add(child)
             child.gone.add_done_callback(lambda _: self._forget(child))
             async with asyncio.timeout(START_PATIENCE):

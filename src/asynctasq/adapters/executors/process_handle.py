@@ -11,9 +11,8 @@ import os
 import signal
 import socket
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from multiprocessing.context import ForkServerContext
 from typing import Final
 
 from asynctasq.adapters.executors.process_child import Endurance, serve
@@ -21,9 +20,6 @@ from asynctasq.adapters.executors.process_pipe import STOP, Frames, Report, fram
 from asynctasq.domain.errors import WorkerProcessDied
 from asynctasq.domain.exit_status import told
 from asynctasq.ports.executor import Order, Performer
-
-PRELOAD: Final = "asynctasq.app.child"
-"""What the fork server imports, once, before it forks: ours, and nothing of the user's."""
 
 FAREWELL: Final = 2.0
 """Seconds for a child that was let go of, or has closed its pipe, to end by itself."""
@@ -39,21 +35,17 @@ _NURSERY = ThreadPoolExecutor(1, thread_name_prefix="asynctasq-children")
 _ALL: weakref.WeakSet[Child] = weakref.WeakSet()
 
 
-def _context() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([PRELOAD])
-    return context
-
-
 class Launched:
     """A process that was started, and the worker's ends of its pipes."""
 
-    def __init__(self, prepare: Callable[[], Performer], endurance: Endurance) -> None:
+    def __init__(self, prepare: Callable[[], Performer], endurance: Endurance, preload: Sequence[str]) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(preload))
         self.pipe, theirs = socket.socketpair()
         reading, self.lifeline = multiprocessing.Pipe(duplex=False)
         try:
             with theirs, reading:
-                self.process = _context().Process(
+                self.process = context.Process(
                     target=serve, args=(theirs, reading, os.getpid(), prepare, endurance), name="asynctasq-child"
                 )
                 self.process.start()
@@ -79,13 +71,18 @@ class Child:
     """
 
     @classmethod
-    async def start(cls, prepare: Callable[[], Performer], endurance: Endurance) -> Child:
+    async def start(cls, prepare: Callable[[], Performer], endurance: Endurance, preload: Sequence[str]) -> Child:
         """Start one; it is ready a moment later.
+
+        Args:
+            prepare: makes, in the child, what carries out orders.
+            endurance: when it ends between two orders.
+            preload: modules that the fork server imports before it forks for the first time.
 
         Raises:
             OSError: the system has no room for another process.
         """
-        launching = _NURSERY.submit(Launched, prepare, endurance)
+        launching = _NURSERY.submit(Launched, prepare, endurance, preload)
         try:
             return cls(await asyncio.wrap_future(launching), asyncio.get_running_loop())
         except asyncio.CancelledError:
