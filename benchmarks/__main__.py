@@ -18,7 +18,7 @@ from benchmarks.environments import ROOT, Unavailable, python_of
 from benchmarks.peers import HERE, PEERS, Broker, Peer
 
 RESULTS = ROOT / "benchmarks" / "results"
-BROKERS: tuple[Broker, ...] = ("sqlite", "redis", "postgres")
+BROKERS: tuple[Broker, ...] = ("sqlite", "redis", "postgres", "mysql")
 
 
 def main() -> None:
@@ -82,7 +82,9 @@ def _round(bench: measure.Bench, given: argparse.Namespace) -> tuple[dict[str, f
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("brokers", nargs="*", default=BROKERS, metavar="BROKER", help="sqlite, redis, postgres (all)")
+    parser.add_argument(
+        "brokers", nargs="*", default=BROKERS, metavar="BROKER", help="sqlite, redis, postgres, mysql (all)"
+    )
     parser.add_argument("--peers", nargs="+", default=(), choices=[peer.name for peer in PEERS], help="only these")
     parser.add_argument("-n", type=int, default=20_000, help="tasks per drain; slow peers get a fifth")
     parser.add_argument("--rounds", type=int, default=5)

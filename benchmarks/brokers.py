@@ -12,7 +12,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from tests.services import Server
 
 from benchmarks.environments import CACHE, Unavailable
 from benchmarks.peers import Broker
@@ -127,6 +129,41 @@ class Postgres:
 
 
 @dataclass(slots=True)
+class Mysql:
+    url: str
+    data: Path
+    own: int = 0
+    """Statements of ours, which are no client's."""
+
+    @property
+    def setting(self) -> str:
+        ((version,),) = self._ask("SELECT VERSION()")
+        return f"{version} (defaults: innodb_flush_log_at_trx_commit 1, doublewrite on)"
+
+    def clean(self) -> str:
+        self._ask("DROP DATABASE IF EXISTS bench", "CREATE DATABASE bench")
+        return f"{self.url}/bench"
+
+    def served(self) -> float:
+        ((_, asked),) = self._ask("SHOW GLOBAL STATUS LIKE 'Questions'")
+        return float(asked) - self.own
+
+    def served_during(self, seconds: float) -> float:
+        before = self.served()
+        time.sleep(seconds)
+        return self.served() - before
+
+    def stored(self) -> float:
+        return float(sum(file.stat().st_size for file in (self.data / "bench").glob("*.ibd")))
+
+    def _ask(self, *statements: str) -> list[tuple[Any, ...]]:
+        from tests.services.mariadb import execute
+
+        self.own += len(statements) + 2  # what connecting asks, and hanging up
+        return execute(f"{self.url}/mysql", *statements)
+
+
+@dataclass(slots=True)
 class Sqlite:
     folder: Path
 
@@ -165,6 +202,9 @@ def started(broker: Broker) -> Iterator[Measured]:
     elif broker == "postgres":
         with _postgres() as url:
             yield Postgres(url)
+    elif broker == "mysql":
+        with _mysql() as server:
+            yield Mysql(f"mysql://root@127.0.0.1:{server.port}", server.folder / "data")
     else:
         # Beside the environments, thus on a disk: /tmp may be memory, where FULL costs nothing.
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
@@ -184,7 +224,7 @@ def _redis() -> Iterator[int]:
 
 @contextlib.contextmanager
 def _postgres() -> Iterator[str]:
-    from tests.services import Server, on_path
+    from tests.services import on_path
 
     found = on_path("initdb", "/usr/lib/postgresql/*/bin")
     if found is None or not shutil.which("psql"):
@@ -208,3 +248,13 @@ def _postgres() -> Iterator[str]:
         extension = ["psql", f"{url}/postgres", "-qc", "CREATE EXTENSION IF NOT EXISTS pg_stat_statements"]
         subprocess.run(extension, capture_output=True, check=False)
         yield url
+
+
+@contextlib.contextmanager
+def _mysql() -> Iterator[Server]:
+    from tests.services import mariadb
+
+    if mariadb.program() is None:
+        raise Unavailable(f"no mariadb: {mariadb.COMMAND}")
+    with mariadb.server() as server:
+        yield server

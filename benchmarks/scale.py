@@ -17,7 +17,7 @@ import uuid
 import asynctasq
 from asynctasq.domain.message import Message
 from asynctasq.domain.verdict import Ack, DeadLetter, Settlement
-from asynctasq.ports.driver import QueueDriver
+from asynctasq.ports.driver import Installable, QueueDriver
 from benchmarks import measure
 from benchmarks.brokers import started
 from benchmarks.peers import HERE, PEERS
@@ -32,7 +32,7 @@ QUEUE = "scale"
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("broker", choices=("sqlite", "redis", "postgres"))
+    parser.add_argument("broker", choices=("sqlite", "redis", "postgres", "mysql"))
     parser.add_argument("--ready", type=int, default=1_000_000)
     parser.add_argument("--delayed", type=int, default=100_000)
     parser.add_argument("--dead", type=int, default=10_000)
@@ -52,6 +52,8 @@ async def measured(url: str, given: argparse.Namespace) -> dict[str, float]:
     """p99 of a claim in milliseconds, empty and full, and their ratio; the target is 2."""
     app = asynctasq.init(url)
     driver = app.drivers.get().sibling()
+    if isinstance(driver, Installable):
+        await driver.install()
     await driver.connect()
     try:
         empty = await _p99(driver, given.claims)

@@ -78,6 +78,10 @@ TARGETS = (
     Target("postgres", P50, "absolute", 2.5, least=False),
     Target("postgres", P99, "absolute", 6, least=False),
     Target("postgres", IDLE, "absolute", 0.3, least=False),
+    Target("mysql", DRAIN, "asynctasq_1_7", 12),
+    Target("mysql", DRAIN, "bare", 0.50),
+    Target("mysql", GATHER, "peer", 3),
+    Target("mysql", IDLE, "absolute", 2, least=False),
     Target("sqlite", DRAIN, "huey", 8),
     Target("sqlite", DRAIN, "bare", 0.25),
     Target("sqlite", SINGLE, "huey", 1.0),
@@ -86,7 +90,7 @@ TARGETS = (
     Target("sqlite", "idle CPU, % of a core", "absolute", 1, least=False),
     *(
         Target(b, "worker start to first run, ms", "absolute", 400, least=False)
-        for b in ("redis", "postgres", "sqlite")
+        for b in ("redis", "postgres", "mysql", "sqlite")
     ),
 )
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Broker = Literal["redis", "postgres", "sqlite"]
+Broker = Literal["redis", "postgres", "mysql", "sqlite"]
 
 HERE = "asynctasq"
 """The peer that the others are compared with: this tree."""
@@ -53,9 +53,16 @@ BARE = "the client library alone: no retries, timeouts, heartbeats or logging"
 LIMIT = {"kinds": ASYNC, "ways": EVERY_WAY, "bare": True}
 
 PEERS = (
-    Peer(HERE, ("redis", "postgres", "sqlite"), ("-e", ".[all]"), ways=EVERY_WAY),
+    Peer(HERE, ("redis", "postgres", "mysql", "sqlite"), ("-e", ".[all]"), ways=EVERY_WAY),
     Peer("bare_redis", ("redis",), ("redis==8.1.0", "hiredis==3.5.0", "uvloop==0.23.0"), note=BARE, **LIMIT),
     Peer("bare_postgres", ("postgres",), ("asyncpg==0.32.0", "uvloop==0.23.0"), note=BARE, **LIMIT),
+    Peer(
+        "bare_mysql",
+        ("mysql",),
+        ("aiomysql==0.3.2", "PyMySQL==1.2.0", "uvloop==0.23.0"),
+        note=BARE,
+        **LIMIT,
+    ),
     Peer("bare_sqlite", ("sqlite",), ("apsw==3.51.3.0",), note=BARE, **LIMIT),
     Peer(
         "taskiq",
@@ -102,8 +109,8 @@ PEERS = (
     ),
     Peer(
         "asynctasq_1_7",
-        ("redis",),
-        ("asynctasq[redis]==1.7.0", "hiredis==3.5.0"),
+        ("redis", "mysql"),
+        ("asynctasq[redis,mysql]==1.7.0", "hiredis==3.5.0"),
         note="an earlier, other implementation; what a killed worker held is not given back",
     ),
     Peer(

@@ -68,6 +68,10 @@ async def main(command: str, *arguments: str) -> None:
         from asynctasq.drivers.postgres_driver import PostgresDriver
 
         await PostgresDriver(work.URL).install()
+    if work.URL.startswith("mysql:"):
+        from asynctasq.drivers.mysql_driver import MySQLDriver
+
+        await MySQLDriver(work.URL).install()
     if command == "pings":
         await work.pings(int(arguments[0]), lambda sent: ping(sent).dispatch())
         return

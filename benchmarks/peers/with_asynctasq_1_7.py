@@ -8,9 +8,14 @@ import sys
 import uvloop
 import work
 
-from asynctasq import RedisConfig, init, task
+from asynctasq import MySQLConfig, RedisConfig, init, task
 
-init({"driver": "redis", "redis": RedisConfig(url=work.URL)})
+DRIVER = "mysql" if work.URL.startswith("mysql:") else "redis"
+init(
+    {"driver": "mysql", "mysql": MySQLConfig(dsn=work.URL)}
+    if DRIVER == "mysql"
+    else {"driver": "redis", "redis": RedisConfig(url=work.URL)}
+)
 
 
 @task
@@ -29,6 +34,14 @@ async def ping(sent: float) -> None:
 
 
 async def main(command: str, *arguments: str) -> None:
+    if DRIVER == "mysql":  # what its `asynctasq migrate` does
+        from asynctasq.drivers.mysql_driver import MySQLDriver
+
+        driver = MySQLDriver(dsn=work.URL)
+        await driver.init_schema()
+        await driver.disconnect()
+        # Its first dispatches at once would open a pool each, and be refused; no worker serves this queue.
+        await this.noop().on_queue("first").dispatch()
     if command == "pings":
         await work.pings(int(arguments[0]), lambda sent: this.ping(sent).dispatch())
     else:
@@ -39,7 +52,8 @@ async def main(command: str, *arguments: str) -> None:
 
 if __name__ == "__main__":
     if work.asked()[0] == "worker":
-        options = ["--driver", "redis", "--redis-url", work.URL, "--concurrency", str(work.CLAIMED)]
+        place = ["--mysql-dsn" if DRIVER == "mysql" else "--redis-url", work.URL]
+        options = ["--driver", DRIVER, *place, "--concurrency", str(work.CLAIMED)]
         os.execv(sys.executable, [sys.executable, "-m", "asynctasq", "worker", *options])
     import with_asynctasq_1_7 as this  # its worker imports a task by its module, which must not be __main__
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -218,16 +218,24 @@ async def test_a_client_that_stands_still_within_a_claim_gives_up_its_locks_soon
     await still.close()
 
 
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 async def test_a_connection_that_the_server_may_have_closed_meanwhile_is_not_used_again(
-    server: Server, driver: MySQLDriver, monkeypatch: pytest.MonkeyPatch
+    server: Server,
+    driver: MySQLDriver,
+    monkeypatch: pytest.MonkeyPatch,
+    run: Callable[[Coroutine[object, object, None]], None],
 ) -> None:
     monkeypatch.setattr(connection, "QUIET", 1)
-    quiet = driver.sibling()
-    await quiet.connect()
-    for id in ("first", "second"):
-        assert [answer.status for answer in await quiet.enqueue([message(id)])] == [CREATED]
-        await asyncio.sleep(1.5)  # the server has hung up
-    await quiet.close()
+
+    async def be_quiet_in_between() -> None:
+        quiet = driver.sibling()
+        await quiet.connect()
+        for id in ("first", "second"):
+            assert [answer.status for answer in await quiet.enqueue([message(id)])] == [CREATED]
+            await asyncio.sleep(1.5)  # the server has hung up
+        await quiet.close()
+
+    await asyncio.to_thread(run, be_quiet_in_between())
 
 
 @pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])

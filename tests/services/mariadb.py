@@ -84,16 +84,17 @@ def execute(url: str, *statements: str) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
-def connection(url: str) -> pymysql.Connection:
+def connection(url: str, *, client_flag: int = 0) -> pymysql.Connection:
     """A connection of the tests' own."""
     parts = urlsplit(url)
     return pymysql.connect(
         host=parts.hostname or "127.0.0.1",
         port=parts.port or 3306,
         user=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
+        password=unquote(parts.password or "").encode().decode("latin-1"),  # as which the client writes it
         database=unquote(parts.path[1:]),
         autocommit=True,
+        client_flag=client_flag,
         ssl_disabled=True,  # or each connection would read the system's certificates first
     )
 

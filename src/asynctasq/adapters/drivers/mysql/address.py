@@ -51,7 +51,6 @@ class Address:
         self.location = f"mysql://{parts.netloc.rpartition('@')[2] or 'localhost'}/{database}"
         tls = _tls(options)
         password = unquote(parts.password or "")
-        self._secure = tls is not None
         self._options: dict[str, Any] = {
             "host": host,
             "port": port,
@@ -68,7 +67,7 @@ class Address:
 
     def wire(self) -> Wire:
         """A connection, not opened yet."""
-        return Wire(self._options, secure=self._secure)
+        return Wire(self._options)
 
 
 def _tls(options: Mapping[str, str]) -> ssl.SSLContext | None:

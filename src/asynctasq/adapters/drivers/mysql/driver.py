@@ -42,7 +42,7 @@ from asynctasq.domain.errors import (
     InvalidName,
 )
 from asynctasq.domain.message import Claim, Message
-from asynctasq.domain.verdict import Release, Settlement
+from asynctasq.domain.verdict import ACK, Release, Settlement
 from asynctasq.ports.driver import (
     Capabilities,
     DeadLetters,
@@ -129,6 +129,7 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
         self._connected: Server | None = None
         self._closing = asyncio.Event()
         self._pace = Pace(0.0)
+        self._flowing: str | None = None
         self._background: set[asyncio.Task[None]] = set()
 
     async def connect(self) -> None:
@@ -232,9 +233,7 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
         for claimed, settlement in zip(keys, settlements, strict=True):
             if not settlement.then:
                 first.setdefault(claimed, settlement)
-        done: set[Key] = set()
-        for packet in self._packets.settle(first):
-            done |= _keys((await server.ask(packet))[1])
+        done = await self._carry_out(server, first)
         answers: list[Settled] = []
         for claimed, settlement in zip(keys, settlements, strict=True):
             if settlement.then:
@@ -247,10 +246,7 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
         return answers
 
     async def stats(self, queues: Sequence[str]) -> Sequence[QueueStats]:
-        server = self._server
-        if not queues:
-            return []
-        rows = await self._of_each("stats", server, queues)
+        rows = await self._of_each("stats", queues)
         return [
             QueueStats(
                 queue=queue,
@@ -371,20 +367,35 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
             ours |= messages.keys() - there.keys()  # stored, claimed and done with since
         return ours
 
+    async def _carry_out(self, server: Server, settlements: Mapping[Key, Settlement]) -> set[Key]:
+        """Settle; the keys of those whose receipt was valid."""
+        if len(settlements) == 1 and all(settlement.verdict == ACK for settlement in settlements.values()):
+            (reply,) = await server.ask(self._packets.of("ack", fence=fence(settlements)))
+            return set(settlements) if reply.changed else set()
+        done: set[Key] = set()
+        for packet in self._packets.settle(settlements):
+            done |= _keys((await server.ask(packet))[1])
+        return done
+
     async def _look(self, queues: Sequence[str], limit: int, lease: float, worker: str) -> tuple[list[Claim], float]:
         """What can be claimed now; if nothing, in how many seconds something is due."""
-        server = self._server
-        rows = await self._of_each("due", server, queues)
+        if queues[:1] == [self._flowing] and (claims := await self._take(queues[:1], limit, lease, worker)):
+            return claims, 0.0
+        rows = await self._of_each("due", queues)
         due_in = [math.inf if micros is None else in_seconds(micros) for (micros,) in rows]
         due = [queue for queue, seconds in zip(queues, due_in, strict=True) if seconds <= 0]
-        if not due:
-            return [], min(due_in, default=math.inf)
+        claims = await self._take(due, limit, lease, worker) if due else []
+        return claims, min(due_in, default=math.inf)
+
+    async def _take(self, queues: Sequence[str], limit: int, lease: float, worker: str) -> list[Claim]:
+        """Claim from queues that have something due, the most urgent first."""
+        server = self._server
         receipt = secrets.randbits(59)
         deadline = time.monotonic() + lease
 
         async def take(wire: Wire) -> list[Claim]:
             claims: list[Claim] = []
-            for n, queue in enumerate(due):
+            for n, queue in enumerate(queues):
                 packet = self._packets.take(queue, limit - len(claims), begins=n == 0)
                 rows = (await wire.exchange(packet, applies=False))[-1].rows
                 claims += [claim_of(queue, row, receipt, deadline) for row in rows]
@@ -395,11 +406,13 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
                 await wire.exchange(self._packets.lease(seqs, lease=lease, receipt=receipt, worker=worker))
             else:  # others are faster
                 await wire.exchange(ROLLBACK, applies=False)
+            # As much as was asked for: there may be more where the last came from, which need not be looked for.
+            self._flowing = claims[-1].message.queue if len(claims) == limit else None
             return claims
 
         taking = asyncio.ensure_future(server.converse(take))
         try:
-            return await asyncio.shield(taking), 0.0
+            return await asyncio.shield(taking)
         except asyncio.CancelledError:
             self._in_background(self._give_back(taking))
             raise
@@ -418,8 +431,11 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _of_each(self, name: str, server: Server, queues: Sequence[str]) -> list[tuple[Any, ...]]:
+    async def _of_each(self, name: str, queues: Sequence[str]) -> list[tuple[Any, ...]]:
         """What a statement answers for each queue, in order."""
+        server = self._server
+        if not queues:
+            return []
         (reply,) = await server.ask(self._packets.of_each(name, queues), applies=False)
         return [row[1:] for row in sorted(reply.rows)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from asynctasq.adapters.drivers.mysql.wire import NO_TLS, ClientError
+from asynctasq.adapters.drivers.mysql.wire import IN_THE_CLEAR, NO_TLS, ClientError
 from asynctasq.domain.errors import AsyncTasQError, ConfigurationError, DriverUnavailable, Indeterminate
 
 THEIRS = (ClientError, OSError, TimeoutError, EOFError, UnicodeError)
@@ -15,6 +15,7 @@ _CONTENDED = {1205, 1213}
 
 _FOR_GOOD = {
     NO_TLS: "it cannot encrypt, which ssl-mode of mysql.dsn demands",
+    IN_THE_CLEAR: "it would have the password shown on the way: add ?ssl-mode=required to mysql.dsn",
     1044: "this user may not use that database",
     1045: "it refuses the user name or password: check mysql.dsn",
     1049: "it has no such database: create it, or check the end of mysql.dsn",

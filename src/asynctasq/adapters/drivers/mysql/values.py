@@ -49,7 +49,8 @@ def storable(id: str) -> bool:
 
 def claim_of(queue: str, row: tuple[Any, ...], receipt: int, deadline: float) -> Claim:
     """A claim on what take.sql has locked and lease.sql has leased."""
-    seq, id, body, attempt, enqueued_at, expiries, was_leased = row
+    numbers, id, body = row
+    seq, attempt, enqueued_at, expiries, was_leased = map(int, numbers.split())
     return Claim(
         message=Message(id=text(id), queue=queue, body=body),
         attempt=min(attempt, 2**31 - 2) + 1,
