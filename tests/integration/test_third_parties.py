@@ -9,21 +9,26 @@ import pytest
 from tests.integration.fresh import ROOT, FreshEnvironment, wheel
 
 EXAMPLE = ROOT / "examples" / "filesystem-driver"
+SERIALIZER = ROOT / "examples" / "signed-serializer"
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> FreshEnvironment:
     folder = tmp_path_factory.mktemp("fresh")
-    ours, theirs = wheel(ROOT, folder), wheel(EXAMPLE, folder)
-    return FreshEnvironment(folder / "venv", [f"{ours}[testing]", f"{theirs}"])
+    ours, *theirs = (wheel(project, folder) for project in (ROOT, EXAMPLE, SERIALIZER))
+    return FreshEnvironment(folder / "venv", [f"{ours}[testing]", *map(str, theirs)])
+
+
+def alone(project: Path, folder: Path) -> Path:
+    """A package's tests alone: nothing of its sources, or of ours, is beside them."""
+    shutil.copytree(project / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(project / "pyproject.toml", folder)
+    return folder
 
 
 @pytest.fixture
 def tests(tmp_path: Path) -> Path:
-    """The driver's tests alone: nothing of its sources, or of ours, is beside them."""
-    shutil.copytree(EXAMPLE / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(EXAMPLE / "pyproject.toml", tmp_path)
-    return tmp_path
+    return alone(EXAMPLE, tmp_path)
 
 
 @pytest.mark.timeout(300)
@@ -44,5 +49,14 @@ def test_the_filesystem_driver_can_be_configured_locked_and_killed_where_it_was_
     environment: FreshEnvironment, tests: Path
 ) -> None:
     said = environment.run("-m", "pytest", "-q", "--ignore", "tests/test_contract.py", cwd=tests)
+    assert " passed" in said
+    assert "skipped" not in said
+
+
+@pytest.mark.timeout(300)
+def test_the_signed_serializer_keeps_its_promises_and_carries_tasks_where_it_was_installed(
+    environment: FreshEnvironment, tmp_path: Path
+) -> None:
+    said = environment.run("-m", "pytest", "-q", cwd=alone(SERIALIZER, tmp_path))
     assert " passed" in said
     assert "skipped" not in said

@@ -20,6 +20,7 @@ FACADES = [
     PACKAGE / "__init__.py",
     PACKAGE / "tasks.py",
     PACKAGE / "errors.py",
+    PACKAGE / "serializers.py",
     *sorted((PACKAGE / "drivers").glob("*.py")),
     *sorted((PACKAGE / "utils").glob("*.py")),
 ]
@@ -44,6 +45,7 @@ PUBLIC_PATHS = [
     "asynctasq.drivers.memory_driver:MemoryDriver",
     "asynctasq.drivers.sqlite_driver:SQLiteDriver",
     "asynctasq.drivers.sqs_driver:SQSDriver",
+    "asynctasq.serializers:MsgpackSerializer",
     "asynctasq.errors:AsyncTasQError",
     "asynctasq.errors:DriverUnavailable",
 ]

@@ -19,18 +19,21 @@ from asynctasq.adapters.executors.process import ProcessExecutor
 from asynctasq.adapters.executors.process_child import Endurance
 from asynctasq.adapters.executors.thread import ThreadExecutor
 from asynctasq.adapters.serializers.msgpack import MsgpackSerializer
+from asynctasq.app import plugins
 from asynctasq.app.codec import Codec
 from asynctasq.app.connections import Connections
 from asynctasq.app.drivers import Drivers
+from asynctasq.app.nearest import did_you_mean
 from asynctasq.app.resolvers import Known, Resolvers
 from asynctasq.app.rows import Rows
 from asynctasq.app.seams import Seams
 from asynctasq.app.settings import Settings
 from asynctasq.app.sync_bridge import SyncBridge
 from asynctasq.app.worker import Worker
-from asynctasq.domain.errors import MissingDependency
+from asynctasq.domain.errors import ConfigurationError, MissingDependency
 from asynctasq.ports.driver import QueueDriver
 from asynctasq.ports.resolver import ModelResolver
+from asynctasq.ports.serializer import Serializer
 
 ROW_THREADS = 8
 """How many synchronous fetches of rows wait for a database at the same time: they share nothing with the tasks' threads."""
@@ -100,6 +103,20 @@ def _sqs(settings: Settings) -> QueueDriver:
     )
 
 
+def _serializer(settings: Settings) -> Serializer:
+    name = settings.serializer
+    if name == "msgpack":
+        return MsgpackSerializer()
+    known = ["msgpack", *plugins.names(plugins.SERIALIZERS)]
+    if name not in known:
+        raise ConfigurationError(
+            f"there is no serializer {name!r}: known are {', '.join(known)}{did_you_mean(name, known)}"
+        )
+    options = settings.serializers.get(name, {})
+    made: Serializer = plugins.build(plugins.SERIALIZERS, name, options, path=f"serializers.{name}")
+    return made
+
+
 def _revealed(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
@@ -163,7 +180,7 @@ class Container(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=Settings)
 
     seams = providers.Singleton(Seams)
-    serializer = providers.Singleton(MsgpackSerializer)
+    serializer = providers.Singleton(_serializer, settings)
     resolvers = providers.Singleton(Resolvers, ORMS)
     tortoise_resolver = providers.Factory(_tortoise)
     rows = providers.Singleton(Rows, resolvers)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 DRIVERS = "asynctasq.drivers"
 """The group of entry points that name drivers."""
 
+SERIALIZERS = "asynctasq.serializers"
+"""The group of entry points that name serializers."""
+
 
 def names(group: str) -> list[str]:
     """What other packages bring under a group of entry points, by name, sorted."""

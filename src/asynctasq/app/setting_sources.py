@@ -11,14 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from asynctasq.app import plugins
 from asynctasq.domain.errors import ConfigurationError
 
 PREFIX = "ASYNCTASQ_"
 RESERVED = ("ASYNCTASQ_TEST_", "ASYNCTASQ_FAILPOINTS")
 """What names of variables begin with that are ours and yet no setting."""
 
-OF_OTHERS = "drivers"
-"""The group whose settings other packages name: `drivers.<driver>.<option>`. What they make of them is theirs to check."""
+OF_OTHERS = {"drivers": plugins.DRIVERS, "serializers": plugins.SERIALIZERS}
+"""The groups whose settings other packages name, `drivers.<driver>.<option>`, by their entry points. What is made of those
+settings is theirs to check."""
 
 _log = logging.getLogger("asynctasq.settings")
 
@@ -81,8 +83,8 @@ def read(settings: Mapping[str, object], source: str, paths: Sequence[str], fold
     problems: list[str] = []
     groups = {path.partition(".")[0] for path in paths if "." in path}
     for name, value in settings.items():
-        if name == OF_OTHERS:
-            flat |= _of_others(value, source)
+        if name in OF_OTHERS:
+            flat |= _of_others(name, value, source)
         elif name not in groups:
             flat[name] = Given(value, source)
         elif isinstance(value, Mapping):
@@ -94,39 +96,39 @@ def read(settings: Mapping[str, object], source: str, paths: Sequence[str], fold
     problems += [
         f"{path} ({source}): there is no such setting{_nearest(str(path), paths)}"
         for path in flat
-        if path not in paths and not str(path).startswith(f"{OF_OTHERS}.")
+        if path not in paths and str(path).partition(".")[0] not in OF_OTHERS
     ]
     if problems:
         raise ConfigurationError("\n".join(problems))
     return _anchored(_without_url(flat), folder or Path.cwd())
 
 
-def _of_others(drivers: object, source: str) -> Layer:
+def _of_others(group: str, parts: object, source: str) -> Layer:
     layer: Layer = {}
-    for driver, options in _items(drivers, source):
-        layer |= {f"{OF_OTHERS}.{driver}.{option}": Given(value, source) for option, value in _items(options, source)}
+    for part, options in _items(group, parts, source):
+        layer |= {f"{group}.{part}.{option}": Given(value, source) for option, value in _items(group, options, source)}
     return layer
 
 
-def _items(mapping: object, source: str) -> Iterable[tuple[str, object]]:
+def _items(group: str, mapping: object, source: str) -> Iterable[tuple[str, object]]:
     if not isinstance(mapping, Mapping):
         raise ConfigurationError(
-            f"{OF_OTHERS} ({source}): use a mapping of drivers, each a mapping of its options, "
+            f"{group} ({source}): use a mapping of {group}, each a mapping of its options, "
             "such as {'filesystem': {'path': 'queues'}}"
         )
     return cast("Mapping[str, object]", mapping).items()
 
 
 def _path_of_others(variable: str) -> str | None:
-    """The path of `ASYNCTASQ_DRIVERS_<DRIVER>_<OPTION>`, if a driver of that name is installed."""
-    from asynctasq.app import plugins
-
-    given = variable.removeprefix(f"{PREFIX}{OF_OTHERS.upper()}_").lower()
+    """The path of `ASYNCTASQ_DRIVERS_<DRIVER>_<OPTION>` and the like, if what it names is installed."""
+    group, _, given = variable.removeprefix(PREFIX).lower().partition("_")
+    if group not in OF_OTHERS:
+        return None
     # The longest name first, as one may begin with another.
-    for name in sorted(plugins.names(plugins.DRIVERS), key=len, reverse=True):
+    for name in sorted(plugins.names(OF_OTHERS[group]), key=len, reverse=True):
         option = given.removeprefix(f"{name.lower().replace('-', '_')}_")
         if option and option != given:
-            return f"{OF_OTHERS}.{name}.{option}"
+            return f"{group}.{name}.{option}"
     return None
 
 
@@ -149,7 +151,7 @@ def _environment(environ: Mapping[str, str | None], file: str, cwd: Path, paths:
         if variable in by_variable:
             if value:
                 layer[by_variable[variable]] = Given(value, f"{file}{variable}")
-        elif variable.startswith(f"{PREFIX}{OF_OTHERS.upper()}_") and (path := _path_of_others(variable)):
+        elif variable.startswith(PREFIX) and (path := _path_of_others(variable)):
             if value:
                 layer[path] = Given(value, f"{file}{variable}")
         elif variable.startswith(PREFIX) and not variable.startswith(RESERVED):

@@ -249,12 +249,15 @@ class Settings(_Group):
         driver: a driver's name, `module:attribute` of an instance, or an instance. A URL is taken apart when it is loaded.
         app: the module, `module:attribute` or file that a worker imports when it is told no other.
         imports: further modules that a worker imports.
+        serializer: "msgpack", or the name of one that another package brings.
         drivers: the options of drivers that other packages bring, by the driver's name.
+        serializers: likewise of serializers.
     """
 
     driver: Annotated[object, AfterValidator(_a_driver)] = "sqlite"
     app: str | None = None
     imports: Names = ()
+    serializer: Annotated[str, Field(min_length=1)] = "msgpack"
     sqlite: SqliteSettings = SqliteSettings()
     redis: RedisSettings = RedisSettings()
     postgres: PostgresSettings = PostgresSettings()
@@ -265,6 +268,7 @@ class Settings(_Group):
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     drivers: Mapping[str, Mapping[str, object]] = {}
+    serializers: Mapping[str, Mapping[str, object]] = {}
 
     def at(self, url: str) -> Settings:
         """These settings with the driver and the place that `url` names.
@@ -286,10 +290,11 @@ class Settings(_Group):
                     f"{name}.{field.alias or inner}": getattr(value, inner)
                     for inner, field in type(value).model_fields.items()
                 }
-            elif name == setting_sources.OF_OTHERS:
+            elif name in setting_sources.OF_OTHERS:
+                parts = cast("Mapping[str, Mapping[str, object]]", value)
                 values |= {
-                    f"{name}.{driver}.{option}": given
-                    for driver, options in self.drivers.items()
+                    f"{name}.{part}.{option}": given
+                    for part, options in parts.items()
                     for option, given in options.items()
                 }
             else:

@@ -73,7 +73,7 @@ class Rehearsal:
     Attributes:
         dispatched: what was dispatched, in order.
         ran: the runs so far, in the order in which they ended.
-        driver: the memory driver, for whatever else a test wants to know.
+        driver: the memory driver, for whatever else a test wants to know; to be connected first.
     """
 
     def __init__(self, *, inline: bool = False) -> None:

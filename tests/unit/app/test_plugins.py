@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from asynctasq.app import bootstrap
 from asynctasq.app.bootstrap import App
+from asynctasq.app.cli import main
 from asynctasq.app.settings import load_settings
 from asynctasq.drivers.memory_driver import MemoryDriver
 from asynctasq.errors import ConfigurationError, UnknownDriver
@@ -28,6 +32,10 @@ def picky(*, ring: int):
 
 def easy(**options):
     return Pigeon(**options)
+
+class Coded:
+    def __init__(self, *, shift: int = 1):
+        self.shift = shift
 """
 
 ENTRY_POINTS = """
@@ -37,6 +45,9 @@ carrier-pigeon = pigeonry:carrier
 picky = pigeonry:picky
 easy = pigeonry:easy
 gone = pigeonry:gone
+
+[asynctasq.serializers]
+coded = pigeonry:Coded
 """
 
 
@@ -49,6 +60,7 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (site / "pigeonry-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: pigeonry\nVersion: 1\n")
     (site / "pigeonry-1.dist-info" / "entry_points.txt").write_text(ENTRY_POINTS)
     monkeypatch.syspath_prepend(site)
+    monkeypatch.setattr(bootstrap, "_current", None)
 
 
 def options(init: dict[str, object] | str, tmp_path: Path, **environ: str) -> dict[str, object]:
@@ -142,3 +154,37 @@ def test_a_variable_of_a_driver_that_is_not_installed_is_no_setting(
 ) -> None:
     load_settings(environ={"ASYNCTASQ_DRIVERS_RAVEN_NEST": "x"}, cwd=tmp_path)
     assert "ASYNCTASQ_DRIVERS_RAVEN_NEST is no setting" in caplog.text
+
+
+def test_options_that_sound_secret_are_shown_as_stars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASYNCTASQ_DRIVERS_PIGEON_PASSWORD", "s3cret")
+    monkeypatch.setenv("ASYNCTASQ_DRIVERS_PIGEON_BIRDS", "3")
+    shown = json.loads(CliRunner().invoke(main, ["config", "show", "--json"], catch_exceptions=False).stdout)
+    assert shown["drivers.pigeon.password"]["value"] == "**********"
+    assert shown["drivers.pigeon.birds"] == {"value": "3", "source": "ASYNCTASQ_DRIVERS_PIGEON_BIRDS"}
+
+
+def test_a_serializer_is_named_and_takes_its_options(tmp_path: Path) -> None:
+    given = {"driver": "memory", "serializer": "coded", "serializers": {"coded": {"shift": 3}}}
+    serializer = App(load_settings(given, environ={}, cwd=tmp_path)).container.serializer()
+    assert (type(serializer).__name__, serializer.shift) == ("Coded", 3)
+    environ = {"ASYNCTASQ_SERIALIZER": "coded", "ASYNCTASQ_SERIALIZERS_CODED_SHIFT": "4"}
+    assert App(load_settings(environ=environ, cwd=tmp_path)).container.serializer().shift == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"serializer": "codde"}, "there is no serializer 'codde': known are msgpack, coded; did you mean 'coded'?"),
+        (
+            {"serializer": "coded", "serializers": {"coded": {"shfit": 1}}},
+            "serializers.coded.shfit: there is no such option (known are shift); did you mean serializers.coded.shift?",
+        ),
+        ({"serializers": {"coded": 1}}, "serializers (init()): use a mapping of serializers"),
+    ],
+)
+def test_a_serializer_that_cannot_work_is_refused_at_once(tmp_path: Path, given: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        App(load_settings(given, environ={}, cwd=tmp_path))
+    assert said in str(refused.value)

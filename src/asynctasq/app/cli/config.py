@@ -33,7 +33,7 @@ def show(app: str | None, as_json: bool) -> None:
         settings, sources = opened.settings, opened.sources
     else:
         settings, sources = loaded.settings, loaded.sources
-    values = {path: _plain(value) for path, value in settings.flat().items()}
+    values = {path: _shown(path, value) for path, value in settings.flat().items()}
     if as_json:
         show_json({path: {"value": value, "source": sources[path]} for path, value in values.items()})
         return
@@ -41,6 +41,13 @@ def show(app: str | None, as_json: bool) -> None:
         ["SETTING", "VALUE", "SOURCE"],
         [[path, _text(value), sources[path]] for path, value in values.items()],
     )
+
+
+def _shown(path: str, value: object) -> object:
+    # Which options of another package are secret is known to that package alone: those that sound like it are.
+    if path.count(".") == 2 and re.search("pass|secret|token|key|credential", path.rpartition(".")[2]):
+        return "**********"
+    return _plain(value)
 
 
 def _plain(value: object) -> object:
