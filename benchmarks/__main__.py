@@ -22,6 +22,11 @@ BROKERS: tuple[Broker, ...] = ("sqlite", "redis", "postgres", "mysql")
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["rows"]:
+        from benchmarks import rows
+
+        rows.main(sys.argv[2:])
+        return
     given = _arguments()
     run: dict[str, object] = {"machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"}
     for broker in given.brokers:
