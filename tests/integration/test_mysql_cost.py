@@ -223,6 +223,7 @@ def statements(packets: Packets) -> dict[str, str]:
         "list_dead": of("list_dead", queue="'q0'", behind="TRUE", limit=100),
         "list_dead behind one": of("list_dead", queue="'q0'", behind=behind, limit=100),
         "get_dead": of("get_dead", ids=ids),
+        "find": of("find", ids=listed(name_of(str(n)) for n in HUNDRED)),
         "lock_dead": of("lock_dead", ids=ids),
         "requeue_dead": of("requeue_dead", seqs=seqs, count=100),
         "purge_dead": of("purge_dead", seqs=seqs),

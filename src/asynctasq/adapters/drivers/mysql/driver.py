@@ -28,6 +28,7 @@ from asynctasq.adapters.drivers.mysql.values import (
     claim_of,
     dead_message,
     fence,
+    found_message,
     in_microseconds,
     in_seconds,
     key_of,
@@ -61,6 +62,7 @@ from asynctasq.ports.driver import (
 )
 from asynctasq.ports.examination import Examinable, Finding
 from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
+from asynctasq.ports.search import LiveMessage, Searchable
 
 PIECE = 5_000
 """How many messages a purge removes at a time."""
@@ -94,7 +96,7 @@ _told: set[str] = set()
 """Servers of whose settings people have been warned in this process."""
 
 
-class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, Examinable):
+class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, Examinable, Searchable):
     """Queues in MariaDB, 10.6 or newer, or MySQL, 8.0.1 or newer. `asynctasq migrate` installs its tables; connecting does not.
 
     Nothing that was acknowledged is lost as far as the server keeps what it acknowledged: with its own defaults
@@ -306,6 +308,14 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
         (reply,) = await self._server.ask(self._packets.of("clock"), applies=False)
         ((now,),) = reply.rows
         return in_seconds(now)
+
+    async def find(self, ids: Sequence[str]) -> Sequence[LiveMessage | None]:
+        server = self._server
+        if not ids:
+            return []
+        (reply,) = await server.ask(self._packets.of("find", ids=listed(map(name_of, ids))), applies=False)
+        found = {message.id: message for message in map(found_message, reply.rows)}
+        return [found.get(id) for id in ids]
 
     @property
     def _server(self) -> Server:

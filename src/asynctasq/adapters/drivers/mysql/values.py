@@ -11,6 +11,7 @@ from typing import Any
 from asynctasq.domain.message import Claim, Message
 from asynctasq.domain.retry import LONGEST_SECONDS
 from asynctasq.ports.driver import AttemptError, DeadMessage
+from asynctasq.ports.search import LiveMessage, live_message
 
 TEXT_KEPT = 8192
 """How many bytes of an error's text, or of a reason, are kept."""
@@ -92,6 +93,21 @@ def dead_message(row: tuple[Any, ...]) -> DeadMessage:
         enqueued_at=in_seconds(enqueued_at),
         died_at=in_seconds(died_at),
         history=_history(history),
+    )
+
+
+def found_message(row: tuple[Any, ...]) -> LiveMessage:
+    """A row of find.sql."""
+    id, queue, body, leased, attempts, expiries, enqueued_at, due_in = row
+    return live_message(
+        id=text(id),
+        queue=text(queue),
+        body=body,
+        leased=bool(leased),
+        attempts=attempts,
+        expiries=expiries,
+        enqueued_at=in_seconds(enqueued_at),
+        due_in=in_seconds(due_in),
     )
 
 
