@@ -108,7 +108,7 @@ class Intake:
             ConfigurationError: the broker can be reached but never be used as configured.
         """
         taken, options = self._slots.taken, self._options
-        while self._left:
+        while self._left > 0:
             # Where there was one suspect there are often more, of which all but one would only be given back.
             room = await self._room()
             limit = 1 if self._wary else room

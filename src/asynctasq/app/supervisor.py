@@ -182,7 +182,9 @@ class Supervisor:
         self._stopping.set()
         told = self._outdated if len(self._received) == 1 else ()  # they have had their first signal already
         for worker, process in self._running.items():
-            if worker not in told:
+            if worker in told:
+                _log.info("worker %d is stopping already", worker)
+            else:
                 _send(process, number)
 
     def _tell(self, number: signal.Signals) -> None:

@@ -397,21 +397,26 @@ async def test_a_second_stop_does_not_wait_for_the_grace() -> None:
     assert await bench.ready() == (1, 0, 0)
 
 
-@virtual
-async def test_a_worker_that_has_started_as_many_tasks_as_it_may_finishes_them_however_long_it_takes() -> None:
-    bench = Bench()
-    ended: list[float] = []
+@pytest.mark.parametrize("concurrency", [2, 4])
+def test_a_worker_that_has_started_as_many_tasks_as_it_may_finishes_them_however_long_it_takes(
+    concurrency: int,
+) -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        ended: list[float] = []
 
-    async def work(seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        ended.append(seconds)
+        async def work(seconds: float) -> None:
+            await asyncio.sleep(seconds)
+            ended.append(seconds)
 
-    function = bench.task(work)
-    for seconds in (500.0, 1.0, 2.0, 3.0, 4.0):
-        await bench.dispatch(function(seconds))
-    await bench.worker(max_tasks=3, concurrency=2, shutdown_grace=1).run()
-    assert ended == [1, 2, 500]
-    assert await bench.ready() == (2, 0, 0), "no more was claimed than could be started"
+        function = bench.task(work)
+        for seconds in (500.0, 1.0, 2.0, 3.0, 4.0):
+            await bench.dispatch(function(seconds))
+        await bench.worker(max_tasks=3, concurrency=concurrency, shutdown_grace=1).run()
+        assert ended == [1, 2, 500]
+        assert await bench.ready() == (2, 0, 0), "no more was claimed than could be started"
+
+    run_virtually(scenario())
 
 
 @virtual
