@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 import traceback
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from asynctasq.app.leaving import Left
+from asynctasq.app.nearest import did_you_mean
 from asynctasq.domain.errors import ConfigurationError
 
 
@@ -94,11 +94,21 @@ def _import(name: str, shown: str) -> ModuleType:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise _failed(shown, error) from error
         where = ", ".join(dict.fromkeys(entry for entry in sys.path if Path(entry).is_dir()))
-        raise ConfigurationError(f"cannot import {shown}: there is no module {error.name!r} in {where}") from error
+        near = did_you_mean(error.name, _modules_here())
+        raise ConfigurationError(
+            f"cannot import {shown}: there is no module {error.name!r} in {where}{near}"
+        ) from error
     except Left:
         raise
     except (Exception, SystemExit) as error:  # a script that ends with sys.exit() is imported here, not run
         raise _failed(shown, error) from error
+
+
+def _modules_here() -> list[str]:
+    """The modules of the folder that comes first, and of the packages in it."""
+    here = Path(sys.path[0])
+    files = [*here.glob("[!_]*.py"), *here.glob("[!_.]*/*.py")]
+    return [".".join(file.relative_to(here).with_suffix("").parts).removesuffix(".__init__") for file in files]
 
 
 def _failed(shown: str, error: BaseException) -> ConfigurationError:
@@ -116,7 +126,6 @@ def _attribute(module: ModuleType, attribute: str, spec: str) -> object:
         try:
             value = getattr(value, name)
         except AttributeError as error:
-            near = difflib.get_close_matches(name, dir(value), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigurationError(f"cannot use {spec!r}: {value!r} has no attribute {name!r}{hint}") from error
+            near = did_you_mean(name, dir(value))
+            raise ConfigurationError(f"cannot use {spec!r}: {value!r} has no attribute {name!r}{near}") from error
     return value

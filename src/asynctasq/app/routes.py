@@ -91,7 +91,11 @@ class Routes:
         function = self._registry.find(name)
         if function is None:
             near = did_you_mean(name, (known.name for known in self._registry))
-            raise TaskNotFound(f"no task {name!r} is registered in this worker{near}")
+            module = name.partition(":")[0]
+            raise TaskNotFound(
+                f"no task {name!r} is registered in this worker: name the module that makes it, as in "
+                f"`asynctasq worker {module}`{near}"
+            )
         config = function.config(self._defaults)
         mode = _HERE.get(config.mode, config.mode) if self._all_here else config.mode
         return Route(

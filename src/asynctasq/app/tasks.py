@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -70,6 +71,7 @@ def task(
     driver: str | QueueDriver | None = None,
     process: bool = False,
     on_missing: OnMissing = _DEFAULT,
+    **unknown: object,
 ) -> Any:
     """Make a task of a function, with or without parentheses.
 
@@ -91,11 +93,15 @@ def task(
         process: run it in a child process: for CPU-bound work, and for what must be stopped for certain when its time is over.
         on_missing: what follows when an ORM row among the arguments is gone: "dead" makes a dead letter, "discard" drops the
             task, "none" runs it with None in the row's place; by default "dead".
+        **unknown: refused.
 
     Raises:
         ConfigurationError: an option that cannot work, with what to write instead.
         InvalidName: the queue's name is outside the grammar.
+        TypeError: an option that there is not, with the nearest that there is.
     """
+    if unknown:
+        raise TypeError(_no_option(next(iter(unknown))))
     check_driver(driver)
     if not isinstance(cast("object", process), bool):
         raise ConfigurationError(f"process={process!r}: use True or False")
@@ -126,12 +132,35 @@ def task(
     return decorate if fn is None else decorate(fn)
 
 
+OTHER_WORDS = {
+    "max_retries": "max_attempts",
+    "max_tries": "max_attempts",
+    "retries": "max_attempts",
+    "countdown": "retry_delay",
+    "default_retry_delay": "retry_delay",
+    "time_limit": "timeout",
+    "job_timeout": "timeout",
+    "autoretry_for": "retry_on",
+    "queue_name": "queue",
+    "broker": "driver",
+}
+"""What other libraries call our options."""
+
+
+def _no_option(name: str) -> str:
+    known = list(inspect.signature(task).parameters)[1:-1]
+    near = [OTHER_WORDS[name]] if name in OTHER_WORDS else difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    return f"@task has no option {name}=: {hint}"
+
+
 def _is_async(fn: Callable[..., object]) -> bool:
     if not callable(fn) or isinstance(fn, (type, TaskFunction)):
         raise ConfigurationError(f"@task needs a function, not {fn!r}")
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
         raise ConfigurationError(
-            f"@task cannot run the generator {fn.__qualname__}(): nobody would consume what it yields"
+            f"@task cannot run the generator {fn.__qualname__}(): nobody would consume what it yields; make it a plain function, "
+            "or dispatch one task for each item"
         )
     return inspect.iscoroutinefunction(fn)
 

@@ -48,6 +48,9 @@ logger = logging.getLogger("asynctasq.worker")
 NOT_BEGUN = (TaskNotFound, UnknownFrame, UndecodableTask, ModelNotFound)
 """What another process may answer instead of running the function, and what then happens as if it were found out here."""
 
+MOST_TOLD = 100
+"""How many unknown tasks are warned of: messages name them, and a log that anybody could fill is no help."""
+
 LAST_CALL = 3.0
 """Seconds that cancelled tasks, and then the last settlements, get when the grace is over."""
 
@@ -132,6 +135,7 @@ class Worker:
         )
         self._runs: dict[str, _Run] = {}
         self._changed = asyncio.Event()
+        self._told: set[str] = set()
         self._hurried = False
         self._claiming: asyncio.Task[None] | None = None
         self.stopping = False
@@ -217,6 +221,7 @@ class Worker:
                     verdict = self._after_missing(run, route, gone)
         except (TaskNotFound, UnknownFrame) as error:
             verdict = unknown_task(age=self._seams.wall() - claim.enqueued_at, reason=str(error))
+            self._tell_once(str(error))
         except UndecodableTask as error:
             verdict = DeadLetter(reason=f"undecodable: {error}", error=describe(error))
         except Exception as error:
@@ -244,6 +249,12 @@ class Worker:
         with contextlib.suppress(BaseException):
             await leftover
         self._lost_threads -= run.in_thread
+
+    def _tell_once(self, unknown: str) -> None:
+        """Warn of what this worker does not know, once: each task of that name comes by every half minute."""
+        if unknown not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(unknown)
+            logger.warning("given back for an hour, to whoever knows them, and dead letters then: %s", unknown)
 
     async def _execute(
         self, run: _Run, header: Header, route: Route, policy: RetryPolicy

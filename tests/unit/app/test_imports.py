@@ -96,6 +96,14 @@ def test_a_module_that_does_not_exist_is_named_with_where_it_was_looked_for(proj
     assert str(project.folder) in message
 
 
+@pytest.mark.parametrize("spec", ["shop_q.taks", "shp_q"])
+def test_a_misspelt_module_is_refused_with_the_nearest_that_is_there(project, spec):
+    project.write("shop_q/__init__.py")
+    project.write("shop_q/tasks.py")
+    message = refusal(spec)
+    assert f"did you mean {'shop_q.tasks' if '.' in spec else 'shop_q'!r}?" in message
+
+
 def test_a_missing_import_within_the_module_is_not_mistaken_for_the_module(project):
     file = project.write("shop_j.py", "x = 1\nimport nowhere_j\n")
     assert refusal("shop_j") == (

@@ -178,6 +178,16 @@ def test_an_unknown_option_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("option", "meant"), [("prioritty", "there are name, queue,"), ("que", "queue?"), ("max_retries", "max_attempts?")]
+)
+def test_for_an_unknown_option_the_one_that_was_meant_is_named_also_where_it_is_another_librarys_word(
+    option: str, meant: str
+) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"@task has no option {option}=: ") + f".*{re.escape(meant)}"):
+        task(**{option: 1})  # type: ignore[call-overload] # pyright: ignore -- that is the test
+
+
+@pytest.mark.parametrize(
     "url", ["rediss://host", "postgresql://host/shop", "postgres://host/shop", "mysql://host/shop"]
 )
 def test_a_driver_may_be_named_by_any_url_of_its_broker(url: str) -> None:

@@ -175,6 +175,26 @@ async def test_an_unknown_task_is_released_for_an_hour_without_spending_an_attem
     assert "no task 't:unknown_here' is registered" in dead.reason
 
 
+def test_a_task_that_is_not_registered_here_is_warned_of_once_with_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    async def renamed() -> None: ...
+
+    async def rename() -> None: ...
+
+    @virtual
+    async def two_come_by_several_times() -> None:
+        bench, other = Bench(), Bench()
+        bench.task(rename)
+        for _ in range(2):
+            await bench.dispatch(other.task(renamed)())
+        async with bench.working():
+            await asyncio.sleep(100)
+
+    two_come_by_several_times()
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "no task 't:renamed' is registered in this worker" in warning
+    assert warning.endswith("`asynctasq worker t`; did you mean 't:rename'?")
+
+
 @virtual
 async def test_a_task_that_becomes_known_runs_on_its_first_attempt() -> None:
     bench, other = Bench(), Bench()
