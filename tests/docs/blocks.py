@@ -19,7 +19,9 @@ from sybil import Document
 from sybil.parsers.markdown.lexers import DirectiveInHTMLCommentLexer, FencedCodeBlockLexer
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+MISTAKES = ROOT / "docs" / "mistakes.md"
+"""Whose programs are wrong, and have been run by what wrote the page."""
+PAGES = tuple(page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if page != MISTAKES)
 
 _MARK = re.compile(r"<!-- (not run|not checked|file): (.+?) -->\n\s*\Z")
 

@@ -19,10 +19,9 @@ from asynctasq.app.cli import main
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 STAND_INS = Path(__file__).with_name("stand_ins")
-LANGUAGES = {"python", "sh", "toml", "text", "yaml", "ini", "dockerfile"}
+LANGUAGES = {"python", "sh", "toml", "text", "yaml", "ini", "dockerfile"} | {"sql"}  # the last is only shown
 WITH_PYTHON = sorted({block.page for block in BLOCKS if block.language == "python" and block.mark is None})
 TEST = re.compile(r"^(?:async )?def test_\w+\((?!self)", re.MULTILINE)
-WITH_TESTS = [page for page in PAGES if TEST.search(page.read_text())]
 NOT_RUN = 3
 """How many Python blocks say that they are not run. One more is a decision, not an accident."""
 
@@ -31,10 +30,13 @@ def program(page: Path) -> str:
     """The Python of a page, each line where the page has it, so that an error names the page's line."""
     lines = [""] * len(page.read_text().splitlines())
     for block in blocks(page):
-        if block.language == "python" and block.mark != "not checked":
+        if block.language == "python" and block.mark not in {"not checked", "file"}:
             code = block.source.splitlines()
             lines[block.line - 1 : block.line - 1 + len(code)] = code
     return "\n".join(lines) + "\n"
+
+
+WITH_TESTS = [page for page in PAGES if TEST.search(program(page))]
 
 
 def name(value: object) -> str:
@@ -47,7 +49,7 @@ def name(value: object) -> str:
             return ""
 
 
-def test_every_block_is_in_a_language_that_something_here_understands() -> None:
+def test_every_block_names_a_language_that_is_looked_at_here_or_stands_in_this_list() -> None:
     assert {block.language for block in BLOCKS} <= LANGUAGES
 
 
@@ -89,13 +91,16 @@ def test_the_tests_that_a_page_shows_pass(page: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert f"{len(TEST.findall(page.read_text()))} passed" in done.stdout
+    assert f"{len(TEST.findall(program(page)))} passed" in done.stdout
 
 
 @pytest.mark.timeout(240)  # a type checker's cold start, on a machine that runs other tests beside it
 def test_the_types_of_all_programs_are_right(tmp_path: Path) -> None:
     for page in PAGES:
         (tmp_path / f"{page.stem.replace('-', '_')}.py").write_text(program(page))
+        for block in blocks(page):
+            if block.language == "python" and block.mark == "file":
+                (tmp_path / block.words).write_text(block.source)  # of several versions, the last
     relaxed = [
         *("top-level-await", "no-redef"),  # a page awaits in no function, and shows a name in several versions
         *("override", "abstract"),  # a fixture that overrides ours, of a driver that is not complete yet

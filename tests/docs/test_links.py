@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.docs.blocks import PAGES, ROOT
+from tests.docs.blocks import MISTAKES, PAGES, ROOT
 
 FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?P<path>[^)#\s]*)(?:#(?P<heading>[^)\s]+))?(?: \"(?P<test>\w+)\")?\)")
 ALL = [
+    MISTAKES,
     *PAGES,
     *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md")),
     *sorted((ROOT / "docs/adr").glob("*.md")),
