@@ -29,6 +29,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from asynctasq.domain.errors import SerializationError, UndecodableTask, UnknownFrame
+from asynctasq.domain.message import ModelRef
 from asynctasq.ports.serializer import Serializer
 from asynctasq.testing.contract.base import Contract
 from asynctasq.testing.contract.values import HASHABLE, OWN_ZONE, VALUES, assert_exact, strangers
@@ -98,6 +99,17 @@ class SerializerContract(Contract):
     )
     def test_a_dict_never_becomes_anything_else(self, serializer: Serializer, value: dict[str, Any]) -> None:
         assert_exact(_round_trip(serializer, [value, {"nested": value}]), [value, {"nested": value}])
+
+    def test_every_reference_to_a_row_is_told_by_itself(self, serializer: Serializer) -> None:
+        one, other = (
+            ModelRef(orm="django", label="app.User", pk=1),
+            ModelRef(orm="sqlalchemy", label="app:Seat", pk=(1, "a")),
+        )
+        body = serializer.dumps([one, {"deep": (other, [one])}, {"orm": "django"}], id="1", queue="default")
+        refs: list[ModelRef] = []
+        back: Any = serializer.loads(body, id="1", queue="default", refs=refs)
+        assert_exact(back, [one, {"deep": (other, [one])}, {"orm": "django"}])
+        assert sorted(map(id, refs)) == sorted(map(id, (back[0], back[1]["deep"][0], back[1]["deep"][1][0])))
 
     @pytest.mark.parametrize("depth", [10, 40, 400, 40_000])
     @pytest.mark.parametrize("kind", [list, tuple])
