@@ -52,10 +52,10 @@ def broker() -> Generator[tuple[SQSDriver, SQSHarness]]:
 
 
 TestSQSDriverAgainstTheModel = pytest.mark.timeout(300)(against_the_model(broker))
-# A step is several requests over HTTP to a server in Python: a tenth of what the other brokers get.
+# A step is several requests over HTTP to a server in Python: a twentieth of what the other brokers get.
 TestSQSDriverAgainstTheModel.settings = settings(
     TestSQSDriverAgainstTheModel.settings,
-    max_examples=max(5, settings().max_examples // 10),
+    max_examples=max(5, settings().max_examples // 20),
     stateful_step_count=30,
 )
 
