@@ -32,7 +32,8 @@ def named(bug: Bug) -> str:
 def trial(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     be_hasty(monkeypatch)
     monkeypatch.setattr("sys.path", [*sys.path])
-    return Trial(tmp_path, request.getfixturevalue)
+    # Some promises are of bodies of many megabytes; those are not among the telling ones.
+    return Trial(tmp_path, request.getfixturevalue, patience=60.0 if FULL else 10.0)
 
 
 def test_there_are_enough_bugs_and_nearly_all_of_them_are_caught() -> None:

@@ -26,9 +26,6 @@ from asynctasq.testing.contract.driver import DriverContract, Harness
 from asynctasq.testing.contract.driver.steps import new_queue
 from asynctasq.testing.memory import MemoryHarness
 
-ENOUGH = 10.0
-"""Seconds after which a promise that has not been kept will not be: a driver with a bug may wait for ever."""
-
 
 class Trial:
     """Puts copies of drivers before promises, on the real brokers.
@@ -36,11 +33,13 @@ class Trial:
     Args:
         folder: for the copies, and for files of theirs.
         service: gives the address of a broker, by the name of its fixture.
+        patience: seconds after which a promise that has not been kept will not be: a driver with a bug may wait for ever.
     """
 
-    def __init__(self, folder: Path, service: Callable[[str], str]) -> None:
+    def __init__(self, folder: Path, service: Callable[[str], str], *, patience: float) -> None:
         self._folder = folder
         self._service = service
+        self._patience = patience
 
     async def failures(self, driver: str, promises: Sequence[str], *, edits: Sequence[Edit] = ()) -> list[str]:
         """The promises that a copy with these edits breaks."""
@@ -60,7 +59,7 @@ class Trial:
                     return False
                 given = {"driver": subject, "harness": harness, "queue": new_queue(), **arguments}
                 try:
-                    async with asyncio.timeout(ENOUGH):
+                    async with asyncio.timeout(self._patience):
                         await test(**{name: value for name, value in given.items() if name in wanted})
                 except (Exception, pytest.fail.Exception):
                     return True
