@@ -24,7 +24,7 @@ PATIENCE = 90.0
 """Seconds until what takes a few is taken for what never comes: the machine may be crowded."""
 
 PRODUCER = """
-import asyncio, sys
+import asyncio, os, sys
 from asynctasq_filesystem import FilesystemDriver
 from asynctasq.ports import Message
 
@@ -32,7 +32,7 @@ async def produce():
     driver = FilesystemDriver(sys.argv[1])
     await driver.connect()
     for number in range(1_000_000):
-        batch = [Message(id=f"{number}-{n}", queue="default", body=b"x" * 1000) for n in range(5)]
+        batch = [Message(id=f"{os.getpid()}-{number}-{n}", queue="default", body=b"x" * 1000) for n in range(5)]
         await driver.enqueue(batch)
         print(*(message.id for message in batch), flush=True)
 
