@@ -57,8 +57,8 @@ while True: threading.Event().wait(0.05)
 
 STUBBORN = """
 import os, threading
-os.write(1, b"importing\\n")
 try:
+    os.write(1, b"importing\\n")
     while True: threading.Event().wait(0.05)
 except BaseException:
     os.write(1, b"swallowed\\n")
@@ -206,7 +206,8 @@ def test_a_worker_that_blocks_its_loop_is_told_of_once_with_the_task_and_the_lin
 # With tasks that keep a history
 
 
-@pytest.fixture(params=BROKERS, ids=lambda make: make.__name__)
+# Not SQS, which gives no attempt back and counts approximately: what is looked at here cannot be seen there.
+@pytest.fixture(params=[make for make in BROKERS if make.__name__ != "sqs"], ids=lambda make: make.__name__)
 def broker(request: pytest.FixtureRequest) -> Broker:
     return request.param(request)
 
