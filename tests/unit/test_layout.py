@@ -133,3 +133,41 @@ def test_the_floors_in_the_architecture_page_are_the_folders_of_the_package_and_
     (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
     assert drawn == [folders.intersection(layer.split(" | ")) for layer in layers]
     assert set().union(*drawn) == folders
+
+
+def test_the_adapters_in_the_architecture_page_are_those_that_there_are() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    drawn = " ".join(re.search(r"^    adapters/ +(.*?)^    ---", page, flags=re.MULTILINE | re.DOTALL)[1].split())  # type: ignore[index]
+    shown = {
+        (kind, name.replace(" ", "_"))
+        for kind, names in re.findall(r"(\w+) \(([^)]*)\)", drawn)
+        for name in names.split(", ")
+    }
+    there = {
+        (kind.name, adapter.stem)
+        for kind in (PACKAGE / "adapters").iterdir()
+        for adapter in kind.glob("[!_]*")
+        if adapter.stem != "keys" and not _helps_another(adapter)
+    }
+    assert shown == there
+
+
+def _helps_another(adapter: Path) -> bool:
+    """What is beside an adapter and only helps it begins with its name: msgpack_types.py."""
+    owner, _, rest = adapter.stem.partition("_")
+    return bool(rest) and adapter.with_name(f"{owner}.py").exists()
+
+
+def test_the_floors_ports_are_the_files_of_the_ports_and_their_columns_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    named = re.search(r"four Protocols: ([\w, ]+);", page)
+    assert named is not None
+    for port in named[1].split(", "):
+        for column in (
+            PACKAGE / "ports" / f"{port}.py",
+            PACKAGE / "adapters" / f"{port}s",
+            ROOT / "tests" / "contract" / f"{port}s",
+        ):
+            assert column.exists(), column
+        contract = PACKAGE / "testing" / "contract"
+        assert (contract / f"{port}.py").exists() or (contract / port).is_dir()
