@@ -386,9 +386,12 @@ BUGS = [
     ),
     # Time
     Bug(
-        "keeps time in whole seconds",
+        "shows a message at once while there is less than a second left",
         "sqlite",
-        [Edit("values.py", "return time.time_ns() // 1000", "return time.time_ns() // 1_000_000_000 * 1_000_000")],
+        [
+            Edit("sql/due.sql", "visible_at <= ?2\n", "visible_at <= ?2 + 1000000\n"),
+            Edit("store.py", "if (left := soonest - now()) > 0:", "if (left := soonest - now() - 1_000_000) > 0:"),
+        ],
         ["test_no_message_is_shown_before_its_delay_has_passed"],
     ),
     Bug(
