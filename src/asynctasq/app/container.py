@@ -192,6 +192,5 @@ class Container(containers.DeclarativeContainer):
     event_loop_executor = providers.Factory(EventLoopExecutor)
     thread_executor = providers.Factory(ThreadExecutor)
     endurance = providers.Factory(Endurance)
-    # Ours, and nothing of the user's: see docs/adr/0009.
-    process_executor = providers.Factory(ProcessExecutor, preload=("asynctasq.app.child",))
+    process_executor = providers.Factory(ProcessExecutor)
     worker = providers.Factory(Worker, codec=codec, rows=rows, seams=seams)

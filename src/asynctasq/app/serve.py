@@ -100,6 +100,7 @@ def build_worker(
             tasks=serving.max_tasks_per_child or given.max_tasks_per_child,
             memory=serving.max_memory_per_child or given.max_memory_per_child,
         ),
+        preload=_preload(description),
     )
     options = WorkerOptions(
         id=f"{os.getpid()}-{seams.new_id()[-12:]}",
@@ -178,6 +179,17 @@ def _told(counts: collections.Counter[str]) -> str:
         "Lost": "lost their lease",
     }
     return ", ".join(f"{counts[kind]} {word}" for kind, word in words.items() if counts[kind]) or "nothing was done"
+
+
+def _preload(driver: QueueDriver) -> list[str]:
+    """What children need of ours, and nothing of the user's (docs/adr/0009): imported once, before they are forked.
+
+    The command line is among it because multiprocessing imports the program that was started in each child, too.
+    """
+    module = type(driver).__module__
+    return ["asynctasq.app.child", "asynctasq.app.cli", "asynctasq.app.logs"] + [module] * module.startswith(
+        "asynctasq."
+    )
 
 
 def _cores() -> int:
