@@ -163,11 +163,14 @@ def test_a_lost_thread_among_many_stops_nothing(environment: Mapping[str, str], 
         stderr=subprocess.PIPE,
         text=True,
     )
-    with process:
+    try:
         assert process.stdout is not None
         seen = [process.stdout.readline() for _ in range(4)]
         process.terminate()
         _, log = process.communicate(timeout=20)  # less than the grace: nobody waits for what has failed already
+    finally:
+        process.kill()
+        process.communicate()
     assert sum(line.startswith("after") for line in seen) == 2
     assert process.returncode == 0
     assert "threads are lost" not in log

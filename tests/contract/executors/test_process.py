@@ -5,6 +5,8 @@ import functools
 import json
 import multiprocessing
 import os
+import signal
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -132,6 +134,25 @@ async def test_one_child_more_than_were_needed_stands_by(executor: ProcessExecut
         await executor.run(message(functions.kill_itself, (), {}), attempt=1, timeout=None)
     await asyncio.wait_for(functions.until(lambda: len(executor.pids) == 2), PATIENCE)
     assert len(first & set(executor.pids)) == 1
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.asyncio
+async def test_a_child_that_died_unseen_costs_the_next_attempt_nothing(executor: ProcessExecutor):
+    await executor.run(message(functions.echo, (), {}), attempt=1, timeout=None)
+    idle = [child.pid for child in executor._idle]  # the others are still being started
+    for pid in idle:
+        os.kill(pid, signal.SIGKILL)
+    while any(map(lives, idle)):
+        time.sleep(0.005)  # noqa: ASYNC251  the loop is not to hear of it before the next attempt
+    await executor.run(message(functions.echo, (), {}), attempt=1, timeout=PATIENCE)
 
 
 @pytest.mark.asyncio
