@@ -227,7 +227,7 @@ def statements(packets: Packets) -> dict[str, str]:
         "lock_dead": of("lock_dead", ids=ids),
         "requeue_dead": of("requeue_dead", seqs=seqs, count=100),
         "purge_dead": of("purge_dead", seqs=seqs),
-        "queues": of("queues"),
+        "next_queue": of("next_queue", last="'q0'"),
     }
 
 

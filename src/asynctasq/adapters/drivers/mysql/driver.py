@@ -19,7 +19,7 @@ from asynctasq.adapters.drivers.mysql.address import Address
 from asynctasq.adapters.drivers.mysql.connection import Server
 from asynctasq.adapters.drivers.mysql.pace import Pace
 from asynctasq.adapters.drivers.mysql.packets import BEGIN, COMMIT, ROLLBACK, Packets
-from asynctasq.adapters.drivers.mysql.statements import listed, name_of, script
+from asynctasq.adapters.drivers.mysql.statements import binary, listed, name_of, script
 from asynctasq.adapters.drivers.mysql.suitability import Fitness, fitness_of, refusal_of_tables
 from asynctasq.adapters.drivers.mysql.values import (
     ID_KEPT,
@@ -284,8 +284,15 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
         return await self._with_dead("purge_dead", ids)
 
     async def queues(self) -> Sequence[str]:
-        (reply,) = await self._server.ask(self._packets.of("queues"), applies=False)
-        return [text(queue) for (queue,) in reply.rows]
+        names: list[str] = []
+        last = b""
+        while True:
+            (reply,) = await self._server.ask(self._packets.of("next_queue", last=binary(last)), applies=False)
+            ((name,),) = reply.rows
+            if name is None:
+                return names
+            names.append(text(name))
+            last = name
 
     async def purge(self, queue: str) -> int:
         packet = self._packets.of("purge", queue=name_of(queue), piece=PIECE)

@@ -1,1 +1,0 @@
-SELECT DISTINCT queue FROM {message} FORCE INDEX (message_due) ORDER BY queue
