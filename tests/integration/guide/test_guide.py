@@ -6,37 +6,25 @@ The programs are beside this file. Each is run as its own script, so its tasks a
 from __future__ import annotations
 
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from redis import Redis
-from tests.integration.fleet import BROKERS, Broker, postgres_at, redis, sqlite
+from tests.integration.fleet import BROKERS, Broker, postgres_at, redis, sqlite, sqs
 from tests.integration.guide.project import Project, words
 from tests.services.redis import server, url
-from tests.services.sqs import REGION
 
 from asynctasq.app.tasks import task
 from asynctasq.domain.task import ExecutionMode, TaskConfig
 from asynctasq.drivers.redis_driver import RedisDriver
 
-pytestmark = pytest.mark.timeout(120)  # several interpreters start one after the other, beside other tests
+pytestmark = pytest.mark.timeout(240)  # several interpreters start one after the other, beside other tests
 
 NOTHING = (0, 0, 0)
 READY, DELAYED, DEAD = (1, 0, 0), (0, 1, 0), (0, 0, 1)
 
 
-def sqs(request: pytest.FixtureRequest) -> Broker:
-    where = {
-        "ASYNCTASQ_DRIVER": "sqs",
-        "ASYNCTASQ_SQS_ENDPOINT_URL": request.getfixturevalue("sqs_url"),
-        "ASYNCTASQ_SQS_REGION": REGION,
-        "ASYNCTASQ_SQS_QUEUE_PREFIX": f"guide-{uuid4().hex[:12]}-",
-        "ASYNCTASQ_SQS_SHORTEST_POLL": "0",  # what an emulator bears, and nobody pays for
-    }
-    return Broker("sqs", lambda _: where)
-
-
-@pytest.fixture(params=[*BROKERS, sqs], ids=lambda make: make.__name__)
+@pytest.fixture(params=BROKERS, ids=lambda make: make.__name__)
 def broker(request: pytest.FixtureRequest) -> Broker:
     made: Broker = request.param(request)
     return made
@@ -181,7 +169,9 @@ def test_a_tour_of_everything_runs_on_uvloop_itself(request: pytest.FixtureReque
 def test_a_task_goes_to_the_driver_that_it_names_or_was_given(
     request: pytest.FixtureRequest, postgres_url: str, tmp_path: Path
 ) -> None:
-    rows = dict(postgres_at(postgres_url).environ(tmp_path))
+    rows, cloud = postgres_at(postgres_url).environ(tmp_path), sqs(request).environ(tmp_path)
+    elsewhere = {**rows, **cloud, "ASYNCTASQ_POSTGRES_DSN": rows["ASYNCTASQ_DRIVER"]}
+    del elsewhere["ASYNCTASQ_DRIVER"]  # the program names them
     with server() as guarded:
         with Redis(port=guarded.port) as admin:
             admin.config_set("requirepass", "secret")
@@ -189,8 +179,7 @@ def test_a_task_goes_to_the_driver_that_it_names_or_was_given(
             "overrides.py",
             redis(request),
             tmp_path,
-            ASYNCTASQ_POSTGRES_DSN=rows["ASYNCTASQ_DRIVER"],
-            ASYNCTASQ_POSTGRES_SCHEMA=rows["ASYNCTASQ_POSTGRES_SCHEMA"],
+            **elsewhere,
             GUIDE_GUARDED_URL=url(guarded).rpartition("/")[0],
         )
         said = overrides.run("overrides.py").stderr
@@ -200,4 +189,5 @@ def test_a_task_goes_to_the_driver_that_it_names_or_was_given(
         assert overrides.waiting("rows", driver="postgres") == {"rows": READY}
         assert overrides.work() == ["by name {'key': 'value'}", "the second of two"]
         assert overrides.work("--driver", "postgres") == ["in postgres a row"]
+        assert overrides.work("--driver", "sqs") == ["in sqs north"]
         assert overrides.work("--driver", "overrides:guarded") == ["guarded too", "guarded {'key': 'value'}"]

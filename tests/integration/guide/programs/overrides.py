@@ -27,6 +27,11 @@ async def in_postgres(data: str) -> None:
     say(f"in postgres {data}")
 
 
+@task(queue="cloud", driver="sqs")
+async def in_sqs(region: str) -> None:
+    say(f"in sqs {region}")
+
+
 @task(queue="custom", driver=guarded)
 async def in_guarded(data: dict[str, Any]) -> None:
     say(f"guarded {data}")
@@ -50,6 +55,7 @@ async def twice(data: str) -> None:  # noqa: F811
 async def main() -> None:
     await by_name(data={"key": "value"}).dispatch()
     await in_postgres(data="a row").dispatch()
+    await in_sqs(region="north").dispatch()
     await in_guarded(data={"key": "value"}).dispatch()
     await in_guarded_too().dispatch()
     await twice(data="of two").dispatch()
