@@ -4,7 +4,7 @@ from tests.services import mariadb, postgres, redis, sqs
 from tests.services.mariadb import mysql_url
 from tests.services.pgbouncer import pgbouncer_url
 from tests.services.postgres import postgres_url
-from tests.services.redis import redis_url, valkey_url
+from tests.services.redis import redis_cluster_url, redis_sentinel_url, redis_tls_url, redis_url, valkey_url
 from tests.services.sqs import _aws_environ, moto_url, sqs_url
 
 __all__ = [
@@ -13,6 +13,9 @@ __all__ = [
     "mysql_url",
     "pgbouncer_url",
     "postgres_url",
+    "redis_cluster_url",
+    "redis_sentinel_url",
+    "redis_tls_url",
     "redis_url",
     "sqs_url",
     "valkey_url",

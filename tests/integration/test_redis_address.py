@@ -14,7 +14,7 @@ from tests.integration.sqlite_neighbour import put, take_ids
 from tests.services import Server, free_port, tls
 from tests.services import redis as service
 
-from asynctasq.domain.errors import ConfigurationError
+from asynctasq.domain.errors import ConfigurationError, DriverUnavailable
 from asynctasq.drivers.redis_driver import RedisDriver
 
 pytestmark = pytest.mark.asyncio
@@ -72,6 +72,13 @@ UNREADABLE = [
     "redis://localhost:port",
     "redis://localhost:99999",
     "redis://localhost?db=one",
+    "redis+sentinel://:se/cret@localhost/shop",
+    "redis+sentinel://localhost/shop/zero",
+    "redis+sentinel://localhost:port,localhost/shop",
+    "redis+cluster://:se?cret@localhost,localhost",
+    "redis+cluster://localhost/shop",
+    "redis+other://localhost",
+    "redis://one:1,two:2/0",
     "http://localhost",
     "localhost:6379",
     "",
@@ -97,11 +104,14 @@ async def test_a_url_that_means_something_else_than_it_seems_is_refused_without_
         ("rediss", "socket_timeout=1"),
         ("redis", "ssl_ca_certs=ca.crt"),
         ("rediss", "ssl_unknown="),
+        ("redis+cluster", "db=1"),
+        ("redis+sentinel", "ssl_ca_certs=ca.crt"),
+        ("redis", "sentinel_password=s3cret"),
     ],
 )
 async def test_an_option_in_the_url_that_is_not_for_there_is_refused_by_name(scheme: str, option: str) -> None:
     with pytest.raises(ConfigurationError, match=option.partition("=")[0]):
-        RedisDriver(f"{scheme}://localhost?{option}")
+        RedisDriver(f"{scheme}://localhost{'/shop' if 'sentinel' in scheme else ''}?{option}")
 
 
 async def test_a_keyword_may_complete_the_url_and_repeat_it_but_not_contradict_it() -> None:
@@ -116,6 +126,52 @@ async def test_a_keyword_may_complete_the_url_and_repeat_it_but_not_contradict_i
     assert not {"first", "second"} & set(str(refusal.value).split())
     with pytest.raises(ConfigurationError, match="db=-1"):
         RedisDriver("redis://localhost", db=-1)
+
+
+async def test_several_places_are_shown_without_logins_and_with_their_ports() -> None:
+    sentinels = RedisDriver("redis+sentinel://user:s3cret@one,two:7/shop/2?sentinel_password=s3cret")
+    assert sentinels.location == "redis+sentinel://one:26379,two:7/shop/2"
+    nodes = RedisDriver("rediss+cluster://user:s3cret@one,two:7?ssl_ca_certs=ca.crt")
+    assert nodes.location == "rediss+cluster://one:6379,two:7"
+
+
+async def test_sentinels_without_a_service_and_a_cluster_with_a_database_are_matters_of_configuration() -> None:
+    with pytest.raises(ConfigurationError, match="names no service"):
+        RedisDriver("redis+sentinel://localhost")
+    with pytest.raises(ConfigurationError, match="database 0 only"):
+        RedisDriver("redis+cluster://localhost", db=3)
+
+
+async def test_a_service_that_the_sentinels_do_not_know_is_a_matter_of_configuration(redis_sentinel_url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"know no service 'nobody'|check the name"):
+        await RedisDriver(redis_sentinel_url.replace("/shop", "/nobody")).connect()
+
+
+async def test_sentinels_of_which_some_are_gone_are_as_good(redis_sentinel_url: str) -> None:
+    scheme, _, rest = redis_sentinel_url.partition("://")
+    await works(RedisDriver(f"{scheme}://127.0.0.1:{free_port()},{rest}", key_prefix="gone"))
+
+
+async def test_a_cluster_of_which_some_nodes_are_gone_is_found(redis_cluster_url: str) -> None:
+    scheme, _, rest = redis_cluster_url.partition("://")
+    await works(RedisDriver(f"{scheme}://127.0.0.1:{free_port()},{rest}", key_prefix="gone"))
+
+
+async def test_a_cluster_without_any_node_is_unavailable_within_five_seconds() -> None:
+    began = time.monotonic()
+    with pytest.raises(DriverUnavailable, match=r"none of its nodes answers|cannot be reached"):
+        await RedisDriver(f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{free_port()}").connect()
+    assert time.monotonic() - began < 5
+
+
+async def test_a_cluster_that_is_none_and_a_server_that_is_one_are_matters_of_configuration(
+    server: Server, redis_cluster_url: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"write redis:// in redis\.url"):
+        await RedisDriver(service.url(server).replace("redis://", "redis+cluster://").removesuffix("/0")).connect()
+    node = redis_cluster_url.replace("redis+cluster://", "").partition(",")[0]
+    with pytest.raises(ConfigurationError, match=r"write redis\+cluster:// in redis\.url"):
+        await RedisDriver(f"redis://{node}").connect()
 
 
 async def test_databases_know_nothing_of_each_other(server: Server, admin: redis.asyncio.Redis) -> None:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
-from collections.abc import Generator, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests.services import Origin, Program, Server, find, given, in_wheel, missing, on_path
+import redis
+from tests.services import PATIENCE, Origin, Program, Server, find, free_port, given, in_wheel, missing, on_path, tls
 
 COMMAND = "apt-get install redis-server, or uv sync"
+SERVICE = "shop"
+"""What the sentinels know their primary by."""
+
+SLOTS = 16_384
 
 
 def program(only: Origin | None = None) -> Program | None:
@@ -64,6 +70,113 @@ def server(only: Origin | None = None, *, options: Sequence[str] = ()) -> Server
 def url(server: Server) -> str:
     """Where a server is."""
     return f"redis://127.0.0.1:{server.port}/0"
+
+
+@contextmanager
+def cluster(*, replicated: bool = False) -> Generator[list[Server]]:
+    """Three nodes that share the slots, a third each in their order; behind them, if asked for, a replica of the first."""
+    options = (
+        *("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-announce-ip", "127.0.0.1"),
+        *("--cluster-require-full-coverage", "no"),
+    )
+    with ExitStack() as stack:
+        nodes = [stack.enter_context(server(options=options)) for _ in range(4 if replicated else 3)]
+        clients = [stack.enter_context(redis.Redis(port=node.port, decode_responses=True)) for node in nodes]
+        for n, client in enumerate(clients):
+            client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", n + 1)
+            client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
+        for n, client in enumerate(clients[:3]):
+            client.execute_command("CLUSTER", "ADDSLOTS", *range(SLOTS * n // 3, SLOTS * (n + 1) // 3))
+        first = clients[0].execute_command("CLUSTER", "MYID")
+        if replicated:
+            _until(lambda: first in str(clients[3].execute_command("CLUSTER NODES")), "the nodes to meet")
+            clients[3].execute_command("CLUSTER", "REPLICATE", first)
+            _until(lambda: clients[0].info("replication")["connected_slaves"] == 1, "the replica to follow")
+        for client in clients:
+            _until(lambda client=client: _is_whole(client, len(nodes)), "the cluster to form")
+        yield nodes
+
+
+def cluster_url(nodes: Sequence[Server]) -> str:
+    """Where a cluster is."""
+    return f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in nodes)}"
+
+
+@contextmanager
+def watched() -> Generator[tuple[list[Server], str]]:
+    """A primary and its replica, and where they are: three sentinels that agree within a second that the primary is gone."""
+    found = program()
+    if found is None:
+        missing("redis", COMMAND)
+    with ExitStack() as stack:
+        primary = stack.enter_context(server())
+        replica = stack.enter_context(server(options=("--replicaof", f"127.0.0.1 {primary.port}")))
+
+        def command(folder: Path, port: int) -> list[str]:
+            lines = [
+                *(f"port {port}", "bind 127.0.0.1", f"dir {folder}", "protected-mode no"),
+                f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 2",
+                f"sentinel down-after-milliseconds {SERVICE} 700",
+                f"sentinel failover-timeout {SERVICE} 3000",
+            ]
+            (folder / "sentinel.conf").write_text("\n".join(lines) + "\n")
+            return [found.path, f"{folder}/sentinel.conf", "--sentinel"]
+
+        sentinels = [stack.enter_context(Server("sentinel", command, _answers)) for _ in range(3)]
+        for sentinel in sentinels:
+            client = stack.enter_context(redis.Redis(port=sentinel.port, decode_responses=True))
+            _until(lambda client=client: _knows_all(client), "the sentinels to know each other and the replica")
+        places = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in sentinels)
+        yield [primary, replica], f"redis+sentinel://{places}/{SERVICE}"
+
+
+def _is_whole(node: redis.Redis, nodes: int) -> bool:
+    told = node.execute_command("CLUSTER INFO")
+    fields = told if isinstance(told, dict) else dict(line.split(":", 1) for line in str(told).splitlines())
+    return fields["cluster_state"] == "ok" and int(fields["cluster_known_nodes"]) == nodes
+
+
+def _knows_all(sentinel: redis.Redis) -> bool:
+    told = sentinel.execute_command("SENTINEL", "MASTER", SERVICE)
+    fields = told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=True))
+    return int(fields["num-other-sentinels"]) == 2 and int(fields["num-slaves"]) == 1
+
+
+def _until(condition: Callable[[], bool], what: str) -> None:
+    """Look until it is so: nothing tells."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE:g} s for {what}"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_url() -> Generator[str]:
+    """A cluster that this test process shares. It is not to be killed."""
+    with cluster() as nodes:
+        yield cluster_url(nodes)
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel_url() -> Generator[str]:
+    """Sentinels, and what they watch, that this test process shares. They are not to be killed."""
+    with watched() as (_, place):
+        yield place
+
+
+@pytest.fixture(scope="session")
+def redis_tls_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """A server that speaks TLS, with an authority of its own; skipped where the program at hand was built without."""
+    folder = tls.authority(tmp_path_factory.mktemp("tls"))
+    port = free_port()
+    files = {"cert": "server.crt", "key": "server.key", "ca-cert": "ca.crt"}
+    options = [word for name, file in files.items() for word in (f"--tls-{name}-file", str(folder / file))]
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(server(options=["--tls-port", str(port), "--tls-auth-clients", "no", *options]))
+        except RuntimeError:
+            pytest.skip("this server was built without TLS")
+        yield f"rediss://127.0.0.1:{port}?ssl_ca_certs={folder / 'ca.crt'}"
 
 
 @pytest.fixture(scope="session")

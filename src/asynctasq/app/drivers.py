@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from asynctasq.ports.driver import QueueDriver
 
 AVAILABLE = ("memory", "sqlite", "redis", "postgres", "mysql", "sqs")
-SCHEMES = {"rediss": "redis", "postgresql": "postgres"}
+SCHEMES = {
+    "rediss": "redis",
+    "unix": "redis",
+    "redis+sentinel": "redis",
+    "rediss+sentinel": "redis",
+    "redis+cluster": "redis",
+    "rediss+cluster": "redis",
+    "postgresql": "postgres",
+}
 """The drivers of URLs that do not begin with their names."""
 
 

@@ -27,7 +27,10 @@ _log = logging.getLogger("asynctasq.settings")
 _URL_NAMES = {
     "sqlite": ("sqlite", "sqlite.path"),
     "redis": ("redis", "redis.url"),
-    "rediss": ("redis", "redis.url"),
+    **dict.fromkeys(
+        ("rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
+        ("redis", "redis.url"),
+    ),
     "postgres": ("postgres", "postgres.dsn"),
     "postgresql": ("postgres", "postgres.dsn"),
     "mysql": ("mysql", "mysql.dsn"),

@@ -103,7 +103,7 @@ class RedisSettings(_Group):
     """The Redis driver.
 
     Attributes:
-        url: redis://, rediss:// or unix://; None for redis://localhost:6379.
+        url: redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://; None for redis://localhost:6379.
         password: if not in the URL.
         db: the database's number, if not in the URL.
         max_connections: how many connections a process may open; further requests wait for one.

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from asynctasq.app import setting_sources
+from asynctasq.app.drivers import check_driver
 from asynctasq.app.settings import PATHS, SECRETS, Settings, load_settings
 from asynctasq.domain.queue_name import check_queue_name
 from asynctasq.errors import ConfigurationError, InvalidName
@@ -138,6 +139,25 @@ def test_a_driver_may_be_a_url_wherever_it_is_given(url, driver, path, place, tm
     assert loaded.settings.driver == driver
     assert loaded.settings.sqlite.path == (tmp_path / path if path else None)
     assert loaded.sources["driver"] != "default"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("redis://one:1/2", "rediss://one", "unix:///run/redis.sock"),
+        *(
+            "redis+sentinel://one,two/shop",
+            "rediss+sentinel://one,two/shop",
+            "redis+cluster://one,two",
+            "rediss+cluster://one",
+        ),
+    ],
+)
+def test_every_way_to_a_redis_is_a_url_of_the_redis_driver(url, tmp_path):
+    settings = load(url, tmp_path=tmp_path).settings
+    assert settings.driver == "redis"
+    assert settings.redis.url.get_secret_value() == url
+    check_driver(url)
 
 
 def test_a_url_gives_its_path_with_the_strength_of_its_own_place(tmp_path):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from asynctasq.adapters.drivers.redis import scripts
-from asynctasq.adapters.drivers.redis.connection import Command, Server, give_up_at
+from asynctasq.adapters.drivers.redis.connection import Asked, Command, give_up_at
 from asynctasq.adapters.drivers.redis.keys import Keys
 from asynctasq.adapters.drivers.redis.scripts import Script
 from asynctasq.adapters.drivers.redis.values import packed_arguments, packed_id
@@ -42,7 +42,7 @@ class Batches:
 
     async def run_for_each(
         self,
-        server: Server,
+        server: Asked,
         script: Script,
         places: Mapping[int, str],
         values: Callable[[int], Iterable[Any]],
@@ -81,7 +81,7 @@ class Batches:
             for n, answer in zip(part, [reply] * len(part) if isinstance(reply, AsyncTasQError) else reply, strict=True)
         }
 
-    async def run_in_any_queue(self, server: Server, script: Script, ids: Sequence[str]) -> list[bool]:
+    async def run_in_any_queue(self, server: Asked, script: Script, ids: Sequence[str]) -> list[bool]:
         """Run a script with ids in all queues, as an id alone does not say in which it is; whether one had it."""
         until = give_up_at()
         names = await self.queues(server, until)
@@ -90,7 +90,7 @@ class Batches:
         replies = await server.ask(*commands, until=until) if commands else []
         return [any(reply[n] for reply in replies) for n in range(len(ids))]
 
-    async def queues(self, server: Server, until: float) -> list[str]:
+    async def queues(self, server: Asked, until: float) -> list[str]:
         """The names of all queues that have ever been used, sorted."""
         (names,) = await server.ask(("SMEMBERS", self._keys.queues), until=until)
         return sorted(name.decode("utf-8", "replace") for name in names)

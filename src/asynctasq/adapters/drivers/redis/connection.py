@@ -1,33 +1,45 @@
-"""One server, and how it is asked: any number of commands in one round trip, bounded in time, with the port's errors."""
+"""How servers are asked: any number of commands in one round trip, bounded in time, with the port's errors."""
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from redis import exceptions as theirs
+from redis.asyncio import Redis
 
 from asynctasq.adapters.drivers.redis import scripts
-from asynctasq.adapters.drivers.redis.address import PATIENCE, Address
 from asynctasq.adapters.drivers.redis.faults import LOST, translated
+from asynctasq.adapters.drivers.redis.node import PATIENCE
 from asynctasq.adapters.drivers.redis.pool import Pool
 from asynctasq.domain.errors import AsyncTasQError, DriverUnavailable, Indeterminate
 
 Command = Sequence[Any]
 
 
-class Server:
-    """A connected server, on one event loop.
+class Reached(Protocol):
+    """Where connections lead to."""
 
-    Args:
-        address: where it is.
-        size: how many connections there may be; further requests wait for one.
+    location: str
+
+    async def connect(self) -> Any:
+        """A new connection."""
+
+    async def client(self) -> Redis:
+        """A client of one connection, to subscribe with."""
+        ...
+
+
+class Asked(ABC):
+    """Who answers commands: one server, or several that share the keys.
+
+    Attributes:
+        location: where that is, for people.
     """
 
-    def __init__(self, address: Address, size: int) -> None:
-        self.location = address.location
-        self._pool = Pool(address.connect, size)
+    location: str
 
     async def ask(self, *commands: Command, until: float | None = None) -> list[Any]:
         """The replies to all commands, sent together.
@@ -49,19 +61,59 @@ class Server:
             raise Indeterminate(f"{refusals[0]}; other parts of the request were carried out") from refusals[0]
         raise refusals[0]
 
+    @abstractmethod
+    async def ask_each(self, *commands: Command, until: float | None = None) -> list[Any]:
+        """As `ask`, but what is refused is answered with the error in its place."""
+
+    @abstractmethod
+    async def client(self) -> Redis:
+        """A client of one connection, to subscribe with. Raises the client's errors."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close every connection."""
+
+
+class Server(Asked):
+    """A connected server, on one event loop.
+
+    Args:
+        node: where it is.
+        size: how many connections there may be; further requests wait for one.
+    """
+
+    def __init__(self, node: Reached, size: int) -> None:
+        self.location = node.location
+        self._node = node
+        self._pool = Pool(node.connect, size)
+
     async def ask_each(self, *commands: Command, until: float | None = None) -> list[Any]:
         """As `ask`, but what the server refuses is answered with the error in its place."""
-        if until is None:
-            until = give_up_at()
+        replies = await self.exchange(commands, give_up_at() if until is None else until)
+        return [self._meant(reply) if isinstance(reply, theirs.RedisError) else reply for reply in replies]
+
+    async def exchange(self, commands: Sequence[Command], until: float) -> list[Any]:
+        """As `ask_each`, with refusals in the client's words."""
         replies = await self._exchange(commands, until)
         unknown = [n for n, reply in enumerate(replies) if isinstance(reply, theirs.NoScriptError)]
         if unknown:  # the server was restarted, or its scripts were flushed
             texts = {commands[n][1]: scripts.BY_DIGEST[commands[n][1]].text for n in unknown}
             loads = [("SCRIPT", "LOAD", text) for text in texts.values()]
-            again = await self._exchange([*loads, *(commands[n] for n in unknown)], until)
-            for n, reply in zip(unknown, again[len(loads) :], strict=True):
+            try:
+                again = (await self._exchange([*loads, *(commands[n] for n in unknown)], until))[len(loads) :]
+            except AsyncTasQError as error:  # of the others it is known what became of them
+                again = [error] * len(unknown)
+            for n, reply in zip(unknown, again, strict=True):
                 replies[n] = reply
-        return [self._meant(reply) if isinstance(reply, theirs.RedisError) else reply for reply in replies]
+        return replies
+
+    async def move(self) -> None:
+        """Use no connection that there is any more: new ones lead elsewhere."""
+        await self._pool.renew()
+
+    async def client(self) -> Redis:
+        """A client of one connection, to subscribe with. Raises the client's errors."""
+        return await self._node.client()
 
     async def close(self) -> None:
         """Close every connection."""
@@ -78,6 +130,7 @@ class Server:
                 if any(isinstance(reply, theirs.ReadOnlyError) for reply in replies):
                     # It has become a replica. The name may lead to the new primary, but only a new connection.
                     await connection.disconnect(nowait=True)
+                    await self._pool.forget_idle()
         except (theirs.RedisError, OSError, TimeoutError) as error:
             if sent and isinstance(error, LOST):
                 await self._pool.forget_idle()

@@ -17,7 +17,8 @@ from redis import exceptions as theirs
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
-from asynctasq.adapters.drivers.redis.address import PATIENCE, Address
+from asynctasq.adapters.drivers.redis.connection import Asked
+from asynctasq.adapters.drivers.redis.node import PATIENCE
 
 logger = logging.getLogger("asynctasq.redis")
 
@@ -35,11 +36,11 @@ class Doorbell:
     """Rings those who wait for a channel. One per driver; connected when somebody first waits.
 
     Args:
-        address: where the server is.
+        server: where it is.
     """
 
-    def __init__(self, address: Address) -> None:
-        self._address = address
+    def __init__(self, server: Asked) -> None:
+        self._server = server
         self._waiting: dict[asyncio.Event, frozenset[bytes]] = {}
         self._channels: set[bytes] = set()
         self._heard: set[bytes] = set()
@@ -90,7 +91,7 @@ class Doorbell:
     async def _listen(self) -> None:
         while True:
             try:
-                async with self._address.client() as client, _subscription(client) as pubsub:
+                async with await self._server.client() as client, _subscription(client) as pubsub:
                     await self._attend(pubsub)
             except theirs.NoPermissionError as error:
                 self._complain(error)
@@ -129,7 +130,7 @@ class Doorbell:
     def _complain(self, error: Exception) -> None:
         if not self._has_complained:
             self._has_complained = True
-            where = self._address.location
+            where = self._server.location
             logger.warning("Redis at %s lets us not subscribe, so new tasks start seconds late: %s", where, error)
 
     def _ring(self, channel: bytes | None = None) -> None:

@@ -13,13 +13,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from asynctasq.adapters.drivers.redis import examination, scripts
-from asynctasq.adapters.drivers.redis.address import PATIENCE, Address
+from asynctasq.adapters.drivers.redis.address import Address
 from asynctasq.adapters.drivers.redis.arguments import claims_of, fence, stored, verdict
 from asynctasq.adapters.drivers.redis.batches import AT_ONCE, Batches
-from asynctasq.adapters.drivers.redis.connection import Server, give_up_at
+from asynctasq.adapters.drivers.redis.cluster import Cluster
+from asynctasq.adapters.drivers.redis.connection import Asked, Server, give_up_at
 from asynctasq.adapters.drivers.redis.doorbell import Doorbell
 from asynctasq.adapters.drivers.redis.examination import field
 from asynctasq.adapters.drivers.redis.keys import Keys
+from asynctasq.adapters.drivers.redis.node import PATIENCE
+from asynctasq.adapters.drivers.redis.sentinel import MovingServer
 from asynctasq.adapters.drivers.redis.values import (
     dead_message,
     in_microseconds,
@@ -91,7 +94,9 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
     the server dies, and at most the last second when its machine does (`appendfsync always`: nothing).
 
     Args:
-        url: redis://, rediss:// (TLS) or unix://, with a user name, password and database if wanted.
+        url: redis://, rediss:// (TLS) or unix://, with a user name, password and database if wanted. For a server that sentinels
+            watch redis+sentinel://host:port,host:port/service, for a cluster redis+cluster://host:port,host:port, and over TLS
+            rediss+sentinel:// and rediss+cluster://.
         password: if not in the URL.
         db: the database's number, if not in the URL.
         max_connections: how many there may be for requests, which else wait for one; one more listens where claims wait.
@@ -120,7 +125,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
         self._keys = Keys(key_prefix)
         self._address = Address(url, password=password, db=db)
         self.location = self._address.location
-        self._connected: Server | None = None
+        self._connected: Asked | None = None
         self._doorbell: Doorbell | None = None
         self._batches = Batches(self._keys)
         self._background: set[asyncio.Task[Any]] = set()
@@ -128,7 +133,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
     async def connect(self) -> None:
         if self._connected is not None:
             return
-        server = Server(self._address, self._max_connections)
+        server = _opened(self._address, self._max_connections)
         try:
             await self._inspect(server)
         except BaseException:
@@ -137,7 +142,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
         if self._connected is not None:  # connected twice at once
             await server.close()
             return
-        self._connected, self._doorbell = server, Doorbell(self._address)
+        self._connected, self._doorbell = server, Doorbell(server)
 
     async def close(self) -> None:
         server, self._connected = self._connected, None
@@ -239,7 +244,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
     async def stats(self, queues: Sequence[str]) -> Sequence[QueueStats]:
         return await self._stats(self._server, queues, give_up_at())
 
-    async def _stats(self, server: Server, queues: Sequence[str], until: float) -> Sequence[QueueStats]:
+    async def _stats(self, server: Asked, queues: Sequence[str], until: float) -> Sequence[QueueStats]:
         asked = (self._batches.run(scripts.STATS, queue, ()) for queue in queues)
         replies = await server.ask(*asked, until=until) if queues else []
         return [
@@ -309,7 +314,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
         return int(seconds) + int(microseconds) / 1_000_000
 
     @property
-    def _server(self) -> Server:
+    def _server(self) -> Asked:
         if self._connected is None:
             raise self._closed()
         return self._connected
@@ -323,7 +328,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
     def _closed(self) -> DriverClosed:
         return DriverClosed(f"the Redis driver of {self.location} is not connected: await connect() first")
 
-    async def _inspect(self, server: Server) -> None:
+    async def _inspect(self, server: Asked) -> None:
         """Refuse a server that will not do, and warn of one that may lose what it acknowledged."""
         # Hosted servers may tell none of this.
         info, policy, appends = await server.ask_each(
@@ -335,8 +340,11 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
                 raise ConfigurationError(
                     f"Redis at {self.location} is version {version}: 6.2 is the least, or Valkey 7.2"
                 )
-            if field(info, "redis_mode") == "cluster":
-                raise ConfigurationError(f"Redis at {self.location} is a cluster, which this driver does not serve")
+            is_cluster = field(info, "redis_mode") == "cluster"
+            if is_cluster and self._address.kind != "cluster":
+                raise ConfigurationError(f"Redis at {self.location} is a cluster: write redis+cluster:// in redis.url")
+            if self._address.kind == "cluster" and not is_cluster:
+                raise ConfigurationError(f"Redis at {self.location} is no cluster: write redis:// in redis.url")
         for reply, good, trouble in (
             (policy, b"noeviction", "it may throw tasks away when memory is short: set noeviction"),
             (appends, b"yes", "it loses its tasks when it is restarted: set it to yes"),
@@ -355,12 +363,10 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
         server = self._server
         token = os.urandom(8)
         began = time.monotonic()
-        keys = [key for queue in queues for key in self._keys.of(queue)]
-        arguments = packed_arguments((min(limit, AT_ONCE), in_microseconds(lease), token, int(waits)))
-        command = ("EVALSHA", scripts.CLAIM.digest, len(keys), *keys, arguments)
-        asking = asyncio.ensure_future(server.ask(command))
+        arguments = (min(limit, AT_ONCE), in_microseconds(lease), token, int(waits))
+        asking = asyncio.ensure_future(self._take(server, queues, arguments))
         try:
-            ((claimed, due_in, broken),) = await asyncio.shield(asking)
+            claimed, due_in, broken = await asyncio.shield(asking)
         except asyncio.CancelledError:
             self._in_background(self._give_back(server, asking, queues, token, began + lease))
             raise
@@ -368,16 +374,55 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
             self._complain(queues[int(place)], problem.decode("utf-8", "replace"))
         return claims_of(claimed, queues, token, began + lease), None if int(due_in) < 0 else in_seconds(int(due_in))
 
+    async def _take(
+        self, server: Asked, queues: Sequence[str], arguments: tuple[Any, ...]
+    ) -> tuple[list[Any], int, list[Any]]:
+        """What claim.lua answers, of all queues."""
+        if self._address.kind != "cluster" or len(queues) == 1:
+            keys = [key for queue in queues for key in self._keys.of(queue)]
+            command = ("EVALSHA", scripts.CLAIM.digest, len(keys), *keys, packed_arguments(arguments))
+            ((claimed, due_in, broken),) = await server.ask(command)
+            return claimed, int(due_in), broken
+        # Each queue has a node of its own. They are asked in their order, as the more urgent may fill the claim.
+        limit, *rest = arguments
+        claimed, broken, soonest, until = list[Any](), list[Any](), list[int](), give_up_at()
+        problem: AsyncTasQError | None = None
+        for place, queue in enumerate(queues):
+            left = packed_arguments((limit - len(claimed) // 5, *rest))
+            its_keys = self._keys.of(queue)
+            (reply,) = await server.ask_each(
+                ("EVALSHA", scripts.CLAIM.digest, len(its_keys), *its_keys, left), until=until
+            )
+            if isinstance(reply, AsyncTasQError):  # a node that is away holds up no queue of another
+                problem = reply
+                broken += [place, str(reply).encode()]
+                continue
+            taken, due_in, its = reply
+            for n in range(0, len(taken), 5):
+                claimed += [place, *taken[n + 1 : n + 5]]
+            broken += [place, its[1]] if its else []
+            soonest.append(int(due_in))
+            if len(claimed) // 5 >= limit:
+                break
+        if problem is not None and not soonest:
+            raise problem
+        return claimed, min((due for due in soonest if due >= 0), default=-1), broken
+
     async def _give_back(
-        self, server: Server, asking: asyncio.Future[list[Any]], queues: Sequence[str], token: bytes, deadline: float
+        self,
+        server: Asked,
+        asking: asyncio.Future[tuple[Any, ...]],
+        queues: Sequence[str],
+        token: bytes,
+        deadline: float,
     ) -> None:
         """Release what was claimed for somebody who has gone, even if the driver is being closed."""
-        ((claimed, *_),) = await asking
+        claimed, *_ = await asking
         claims = claims_of(claimed, queues, token, deadline)
         if claims:
             await self._settle(server, [Settlement(claim=claim, verdict=Release()) for claim in claims])
 
-    async def _settle(self, server: Server, settlements: Sequence[Settlement]) -> Sequence[Settled]:
+    async def _settle(self, server: Asked, settlements: Sequence[Settlement]) -> Sequence[Settled]:
         places = {n: each.claim.message.queue for n, each in enumerate(settlements) if not each.then}
         done = await self._batches.run_for_each(
             server, scripts.SETTLE, places, lambda n: verdict(settlements[n]), [HISTORY_KEPT]
@@ -404,6 +449,17 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
         task = asyncio.ensure_future(quietly())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _opened(address: Address, size: int) -> Asked:
+    """Not connected yet: that is done when it is asked."""
+    match address.kind:
+        case "cluster":
+            return Cluster(address, size)
+        case "sentinel":
+            return MovingServer(address, size)
+        case _:
+            return Server(address.node(), size)
 
 
 def _letter(queue: str, id: bytes, packed: bytes | None) -> DeadMessage | None:

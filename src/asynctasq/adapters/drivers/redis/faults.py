@@ -16,6 +16,7 @@ _FOR_NOW = {
     "OOM": "it has no memory left (maxmemory): let workers catch up, or give it more",
     "MISCONF": "it cannot save its data to disk and so refuses writes",
     "READONLY": "it is a replica; writes go to its primary",
+    "NOREPLICAS": "it has fewer replicas than it must have to write (min-replicas-to-write)",
     "MASTERDOWN": "its primary is gone",
     "BUSY": "it is busy with somebody's script",
     "TRYAGAIN": "it is moving slots",
@@ -23,7 +24,7 @@ _FOR_NOW = {
     "max number of clients": "it has as many clients as it may have (maxclients)",
     "No connection available": "all connections that redis.max_connections allows are in use",
 }
-_CLUSTER = "it is part of a cluster, which this driver does not serve"
+_CLUSTER = "it is part of a cluster: write redis+cluster:// in redis.url"
 _FOR_GOOD = {
     "WRONGTYPE": "a key of ours holds somebody else's data: choose another redis.key_prefix, or remove that key",
     "Authentication required": "it wants a password: set redis.password",
@@ -31,6 +32,8 @@ _FOR_GOOD = {
     "invalid password": "it refuses the password: check redis.url and redis.password",
     "without any password": "it has no password, and one is given: take redis.password away",
     "NOPERM": "this user may not do what a queue needs: allow it @all on the keys and channels of redis.key_prefix",
+    "know no service": "check the name at the end of redis.url, which is the one that the sentinels monitor it by",
+    "cluster support disabled": "it is no cluster: write redis:// in redis.url",
     "DB index": "it has no such database: check the number at the end of redis.url",
     "SELECT is not allowed": "it knows database 0 only: check the number at the end of redis.url",
     "CROSSSLOT": _CLUSTER,
@@ -64,7 +67,7 @@ def translated(error: Exception, location: str, *, sent: bool) -> AsyncTasQError
     """
     code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "")
     said = f"{code} {error}".strip()
-    if location.startswith("rediss:") and "No such file" in said:
+    if location.startswith("rediss") and "No such file" in said:
         said = f"TLS: {said}"  # on a socket's path it would mean that no server runs
     if meaning := _meaning(_FOR_GOOD, said):
         return ConfigurationError(f"Redis at {location}: {meaning}")

@@ -29,6 +29,7 @@ class Pool:
         self._free = asyncio.Semaphore(size)
         self._idle: list[Any] = []
         self._in_use: set[Any] = set()
+        self._outdated: set[Any] = set()
         self._is_closed = False
 
     @contextlib.asynccontextmanager
@@ -63,6 +64,11 @@ class Pool:
         for connection in idle:
             await connection.disconnect(nowait=True)
 
+    async def renew(self) -> None:
+        """Close every connection, those in use when they are done: new ones lead elsewhere."""
+        self._outdated |= self._in_use
+        await self.forget_idle()
+
     async def close(self) -> None:
         """Close every connection, also those in use."""
         self._is_closed = True
@@ -72,7 +78,8 @@ class Pool:
         self._idle.clear()
 
     async def _put_back(self, connection: Any) -> None:
-        if self._is_closed:
+        if self._is_closed or connection in self._outdated:
+            self._outdated.discard(connection)
             await connection.disconnect(nowait=True)
         elif connection.is_connected:
             self._idle.append(connection)

@@ -1,0 +1,59 @@
+"""One server, and how a connection to it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+PATIENCE = 4.5
+"""Seconds for a verb, connecting included: the port allows five."""
+
+
+class Node:
+    """One server.
+
+    Args:
+        options: the client's: where it is and how to log in.
+        location: where it is, for people.
+        tls: what is shared with other nodes of the same options: the client would read all certificates for each connection.
+    """
+
+    def __init__(self, options: Mapping[str, Any], location: str, tls: list[Any]) -> None:
+        self.location = location
+        self._options = options
+        self._tls = tls
+
+    async def connect(self) -> Any:
+        """A new connection. Raises the client's errors."""
+        connection: Any = self._connections().make_connection()  # type: ignore[no-untyped-call]
+        if hasattr(connection, "ssl_context"):
+            self._tls[:] = self._tls or [connection.ssl_context]
+            connection.ssl_context = self._tls[0]
+        try:
+            await connection.connect()
+        except BaseException:  # while it was introducing itself, perhaps
+            await connection.disconnect(nowait=True)
+            raise
+        return connection
+
+    async def client(self) -> Redis:
+        """A client of one connection, for what it knows better than we do: to subscribe."""
+        return Redis(connection_pool=self._connections())
+
+    def _connections(self) -> ConnectionPool:
+        return ConnectionPool(
+            # Given one by one, as defaults differ between versions of the client. Time is bounded by whoever asks.
+            socket_timeout=None,
+            socket_connect_timeout=PATIENCE,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=0,
+            protocol=2,
+            decode_responses=False,
+            client_name="asynctasq",
+            max_connections=1,
+            **self._options,
+        )
