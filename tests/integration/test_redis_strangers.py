@@ -92,6 +92,22 @@ async def test_a_state_that_a_stranger_wrote_costs_the_message_nothing_when_it_i
     assert (claim.message.body, claim.attempt, claim.expiries) == (b"body", 1, 0)
 
 
+async def test_what_a_stranger_wrote_hides_no_message_from_who_looks_for_its_id(
+    driver: RedisDriver, stranger: Stranger
+) -> None:
+    await put(driver, "record", "state", "gone", "good")
+    await stranger.do("HSET", "messages", b"srecord", b"short")
+    await stranger.do("HSET", "states", b"sstate", b"not a state")
+    await stranger.do("HDEL", "messages", b"sgone")
+    found = await driver.find(["record", "state", "gone", "good"])
+    assert [each and (each.body, each.state, each.attempts) for each in found] == [
+        (b"short", "ready", 0),
+        (b"body", "ready", 0),
+        None,
+        (b"body", "ready", 0),
+    ]
+
+
 FOREIGN = [b"foreign", b"", b"u-short", b"\xff\x00", str(uuid4()).encode(), b"x" * 1000]
 
 

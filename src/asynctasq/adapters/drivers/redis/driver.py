@@ -25,6 +25,7 @@ from asynctasq.adapters.drivers.redis.node import PATIENCE
 from asynctasq.adapters.drivers.redis.sentinel import MovingServer
 from asynctasq.adapters.drivers.redis.values import (
     dead_message,
+    found_message,
     in_microseconds,
     in_seconds,
     packed_arguments,
@@ -55,6 +56,7 @@ from asynctasq.ports.driver import (
 )
 from asynctasq.ports.examination import Examinable, Finding
 from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
+from asynctasq.ports.search import LiveMessage, Searchable
 
 logger = logging.getLogger("asynctasq.redis")
 
@@ -87,7 +89,7 @@ _CAPABILITIES = Capabilities(
 _told: set[tuple[str, str]] = set()
 
 
-class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
+class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Searchable):
     """Queues in Redis (6.2 or newer) or Valkey (7.2 or newer).
 
     Nothing that was acknowledged is lost as far as the server keeps what it acknowledged: with `appendonly yes`, all of it when
@@ -312,6 +314,19 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable):
     async def clock(self) -> float:
         ((seconds, microseconds),) = await self._server.ask(("TIME",))
         return int(seconds) + int(microseconds) / 1_000_000
+
+    async def find(self, ids: Sequence[str]) -> Sequence[LiveMessage | None]:
+        server, until, found = self._server, give_up_at(), dict[str, LiveMessage]()
+        # An id alone does not say in which queue it is: each that there is looks into its hash, all in one round trip.
+        names = await self._batches.queues(server, until) if ids else []
+        packed = [packed_id(id) for id in ids]
+        asked = (self._batches.run(scripts.FIND, queue, packed) for queue in names)
+        replies = await server.ask(*asked, until=until) if names else []
+        for queue, reply in zip(names, replies, strict=True):
+            for each in reply:
+                message = found_message(ids[int(each[0])], queue, each[1:])
+                found[message.id] = message
+        return [found.get(id) for id in ids]
 
     @property
     def _server(self) -> Asked:

@@ -31,8 +31,9 @@ PURGE = _script("purge")
 LIST_DEAD = _script("list_dead")
 REQUEUE_DEAD = _script("requeue_dead")
 PURGE_DEAD = _script("purge_dead")
+FIND = _script("find")
 
 BY_DIGEST = {
     script.digest: script
-    for script in (ENQUEUE, CLAIM, EXTEND, SETTLE, STATS, PURGE, LIST_DEAD, REQUEUE_DEAD, PURGE_DEAD)
+    for script in (ENQUEUE, CLAIM, EXTEND, SETTLE, STATS, PURGE, LIST_DEAD, REQUEUE_DEAD, PURGE_DEAD, FIND)
 }

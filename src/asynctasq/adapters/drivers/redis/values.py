@@ -12,6 +12,7 @@ import msgpack
 from asynctasq.domain.errors import CorruptMessage
 from asynctasq.domain.retry import LONGEST_SECONDS
 from asynctasq.ports.driver import AttemptError, DeadMessage
+from asynctasq.ports.search import LiveMessage, live_message
 
 TEXT_KEPT = 8192
 """How many bytes of an error's text, or of a reason, are kept."""
@@ -97,6 +98,21 @@ def dead_message(queue: str, id: bytes, packed: bytes) -> DeadMessage:
         )
     except (ValueError, TypeError, AttributeError, OverflowError, msgpack.UnpackException) as error:
         raise CorruptMessage(f"dead letter {unpacked_id(id)!r} of queue {queue!r} cannot be read") from error
+
+
+def found_message(id: str, queue: str, told: Sequence[Any]) -> LiveMessage:
+    """A message as `find.lua` tells of it, behind its place."""
+    enqueued_at, body, leased, attempts, expiries, due_in = told
+    return live_message(
+        id=id,
+        queue=queue,
+        body=body,
+        leased=bool(leased),
+        attempts=attempts,
+        expiries=expiries,
+        enqueued_at=in_seconds(int(enqueued_at)),
+        due_in=in_seconds(int(due_in)),
+    )
 
 
 def _unpacked(packed: bytes) -> Sequence[Any]:
