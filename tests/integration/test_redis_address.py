@@ -157,6 +157,11 @@ async def test_a_cluster_of_which_some_nodes_are_gone_is_found(redis_cluster_url
     await works(RedisDriver(f"{scheme}://127.0.0.1:{free_port()},{rest}", key_prefix="gone"))
 
 
+async def test_a_cluster_of_valkey_which_has_its_own_word_for_it_is_as_good() -> None:
+    with service.cluster(only="wheel") as nodes:
+        await works(RedisDriver(service.cluster_url(nodes)))
+
+
 async def test_a_cluster_without_any_node_is_unavailable_within_five_seconds() -> None:
     began = time.monotonic()
     with pytest.raises(DriverUnavailable, match=r"none of its nodes answers|cannot be reached"):

@@ -73,14 +73,14 @@ def url(server: Server) -> str:
 
 
 @contextmanager
-def cluster(*, replicated: bool = False) -> Generator[list[Server]]:
+def cluster(*, replicated: bool = False, only: Origin | None = None) -> Generator[list[Server]]:
     """Three nodes that share the slots, a third each in their order; behind them, if asked for, a replica of the first."""
     options = (
         *("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-announce-ip", "127.0.0.1"),
         *("--cluster-require-full-coverage", "no"),
     )
     with ExitStack() as stack:
-        nodes = [stack.enter_context(server(options=options)) for _ in range(4 if replicated else 3)]
+        nodes = [stack.enter_context(server(only, options=options)) for _ in range(4 if replicated else 3)]
         clients = [stack.enter_context(redis.Redis(port=node.port, decode_responses=True)) for node in nodes]
         for n, client in enumerate(clients):
             client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", n + 1)

@@ -355,7 +355,8 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Se
                 raise ConfigurationError(
                     f"Redis at {self.location} is version {version}: 6.2 is the least, or Valkey 7.2"
                 )
-            is_cluster = field(info, "redis_mode") == "cluster"
+            # Valkey has a word of its own for it.
+            is_cluster = "cluster" in {field(info, "redis_mode"), field(info, "server_mode")}
             if is_cluster and self._address.kind != "cluster":
                 raise ConfigurationError(f"Redis at {self.location} is a cluster: write redis+cluster:// in redis.url")
             if self._address.kind == "cluster" and not is_cluster:
