@@ -10,12 +10,13 @@ from tests.integration.fresh import ROOT, FreshEnvironment, wheel
 
 EXAMPLE = ROOT / "examples" / "filesystem-driver"
 SERIALIZER = ROOT / "examples" / "signed-serializer"
+RESOLVER = ROOT / "examples" / "sqlite-records-resolver"
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> FreshEnvironment:
     folder = tmp_path_factory.mktemp("fresh")
-    ours, *theirs = (wheel(project, folder) for project in (ROOT, EXAMPLE, SERIALIZER))
+    ours, *theirs = (wheel(project, folder) for project in (ROOT, EXAMPLE, SERIALIZER, RESOLVER))
     return FreshEnvironment(folder / "venv", [f"{ours}[testing]", *map(str, theirs)])
 
 
@@ -60,3 +61,17 @@ def test_the_signed_serializer_keeps_its_promises_and_carries_tasks_where_it_was
     said = environment.run("-m", "pytest", "-q", cwd=alone(SERIALIZER, tmp_path))
     assert " passed" in said
     assert "skipped" not in said
+
+
+@pytest.mark.timeout(300)
+def test_the_resolver_of_sqlite_records_keeps_its_promises_and_brings_rows_where_it_was_installed(
+    environment: FreshEnvironment, tmp_path: Path
+) -> None:
+    alone(RESOLVER, tmp_path)
+    environment.run("-m", "asynctasq.testing.conformance", "tests", cwd=tmp_path)
+    said = environment.run("-m", "pytest", "-q", "-k", "not TestSqliteRecordsResolver", cwd=tmp_path)
+    assert " passed" in said
+    assert "skipped" not in said
+    # Installed, and yet nothing of it is imported where the app has imported no such rows.
+    program = "import sys, asynctasq; asynctasq.init('memory').container.resolvers().in_use(); print(*sys.modules)"
+    assert "sqlite_records" not in environment.run("-c", program, cwd=tmp_path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -121,6 +122,32 @@ def _revealed(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
+def _resolvers(settings: Settings) -> Resolvers:
+    if settings.resolvers:
+        known = plugins.names(plugins.RESOLVERS)
+        for name in settings.resolvers.keys() - known:
+            raise ConfigurationError(
+                f"resolvers.{name}: no package brings such a resolver (known are {', '.join(known) or 'none'})"
+                f"{did_you_mean(name, known)}"
+            )
+    return Resolvers(ORMS, partial(_resolvers_of_others, settings))
+
+
+def _resolvers_of_others(settings: Settings) -> Mapping[str, Known]:
+    names = [name for name in plugins.names(plugins.RESOLVERS) if name not in ORMS]
+    return {name: Known(module=name, build=partial(_resolver_of_others, settings, name)) for name in names}
+
+
+def _resolver_of_others(settings: Settings, name: str) -> ModelResolver:
+    options = settings.resolvers.get(name, {})
+    made: ModelResolver = plugins.build(plugins.RESOLVERS, name, options, path=f"resolvers.{name}")
+    if made.orm != name:  # references would not be found again
+        raise ConfigurationError(
+            f"the resolver {name!r} writes references of {made.orm!r}: both have to be the module that its ORM is imported as"
+        )
+    return made
+
+
 def _sqlalchemy() -> ModelResolver:
     from asynctasq.adapters.resolvers.sqlalchemy import SQLAlchemyResolver
 
@@ -181,7 +208,7 @@ class Container(containers.DeclarativeContainer):
 
     seams = providers.Singleton(Seams)
     serializer = providers.Singleton(_serializer, settings)
-    resolvers = providers.Singleton(Resolvers, ORMS)
+    resolvers = providers.Singleton(_resolvers, settings)
     tortoise_resolver = providers.Factory(_tortoise)
     rows = providers.Singleton(Rows, resolvers)
     codec = providers.Singleton(Codec, serializer, rows, max_body=settings.provided.limits.body)

@@ -19,6 +19,9 @@ DRIVERS = "asynctasq.drivers"
 SERIALIZERS = "asynctasq.serializers"
 """The group of entry points that name serializers."""
 
+RESOLVERS = "asynctasq.resolvers"
+"""The group of entry points that name resolvers, each called as the module that an app with models of its ORM has imported."""
+
 
 def names(group: str) -> list[str]:
     """What other packages bring under a group of entry points, by name, sorted."""

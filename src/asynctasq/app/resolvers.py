@@ -1,4 +1,4 @@
-"""Which ORMs this process uses, and our resolvers for them. No ORM is imported that the app has not imported itself."""
+"""Which ORMs this process uses, and the resolvers for them. No ORM is imported that the app has not imported itself."""
 
 from __future__ import annotations
 
@@ -28,16 +28,25 @@ class Resolvers:
     """The resolvers of the ORMs in use, each built when its ORM is first seen.
 
     Args:
-        known: by the name that references carry.
+        known: ours, by the name that references carry.
+        others: gives those that other packages bring; asked once, when rows are first looked for, as it takes a while.
     """
 
-    def __init__(self, known: Mapping[str, Known]) -> None:
+    def __init__(self, known: Mapping[str, Known], others: Callable[[], Mapping[str, Known]] | None = None) -> None:
         self._unseen = dict(known)
+        self._others = others
         self._built: dict[str, ModelResolver] = {}
         self._in_use: Sequence[ModelResolver] = ()
 
     def in_use(self) -> Sequence[ModelResolver]:
-        """The resolvers of every ORM that is imported by now."""
+        """The resolvers of every ORM that is imported by now.
+
+        Raises:
+            ConfigurationError: one that another package brings cannot be built as configured.
+        """
+        if self._others is not None:
+            self._unseen |= {orm: known for orm, known in self._others().items() if orm not in self._built}
+            self._others = None
         if self._unseen:
             for known in list(self._unseen.values()):
                 if known.module in sys.modules:

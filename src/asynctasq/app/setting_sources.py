@@ -18,7 +18,7 @@ PREFIX = "ASYNCTASQ_"
 RESERVED = ("ASYNCTASQ_TEST_", "ASYNCTASQ_FAILPOINTS")
 """What names of variables begin with that are ours and yet no setting."""
 
-OF_OTHERS = {"drivers": plugins.DRIVERS, "serializers": plugins.SERIALIZERS}
+OF_OTHERS = {"drivers": plugins.DRIVERS, "serializers": plugins.SERIALIZERS, "resolvers": plugins.RESOLVERS}
 """The groups whose settings other packages name, `drivers.<driver>.<option>`, by their entry points. What is made of those
 settings is theirs to check."""
 

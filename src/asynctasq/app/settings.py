@@ -252,6 +252,7 @@ class Settings(_Group):
         serializer: "msgpack", or the name of one that another package brings.
         drivers: the options of drivers that other packages bring, by the driver's name.
         serializers: likewise of serializers.
+        resolvers: likewise of resolvers, which nobody has to name: they are used where their ORM is imported.
     """
 
     driver: Annotated[object, AfterValidator(_a_driver)] = "sqlite"
@@ -269,6 +270,7 @@ class Settings(_Group):
     log: LogSettings = LogSettings()
     drivers: Mapping[str, Mapping[str, object]] = {}
     serializers: Mapping[str, Mapping[str, object]] = {}
+    resolvers: Mapping[str, Mapping[str, object]] = {}
 
     def at(self, url: str) -> Settings:
         """These settings with the driver and the place that `url` names.

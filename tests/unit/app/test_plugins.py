@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +14,7 @@ from click.testing import CliRunner
 from asynctasq.app import bootstrap
 from asynctasq.app.bootstrap import App
 from asynctasq.app.cli import main
+from asynctasq.app.resolvers import Resolvers
 from asynctasq.app.settings import load_settings
 from asynctasq.drivers.memory_driver import MemoryDriver
 from asynctasq.errors import ConfigurationError, UnknownDriver
@@ -36,6 +40,10 @@ def easy(**options):
 class Coded:
     def __init__(self, *, shift: int = 1):
         self.shift = shift
+
+class Nest:
+    def __init__(self, *, eggs: int = 1):
+        self.orm, self.eggs = "nestlings", eggs
 """
 
 ENTRY_POINTS = """
@@ -48,6 +56,11 @@ gone = pigeonry:gone
 
 [asynctasq.serializers]
 coded = pigeonry:Coded
+
+[asynctasq.resolvers]
+nestlings = pigeonry:Nest
+fledglings = pigeonry:Nest
+sqlalchemy = pigeonry:gone
 """
 
 
@@ -61,6 +74,7 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (site / "pigeonry-1.dist-info" / "entry_points.txt").write_text(ENTRY_POINTS)
     monkeypatch.syspath_prepend(site)
     monkeypatch.setattr(bootstrap, "_current", None)
+    monkeypatch.delitem(sys.modules, "pigeonry", raising=False)
 
 
 def options(init: dict[str, object] | str, tmp_path: Path, **environ: str) -> dict[str, object]:
@@ -188,3 +202,60 @@ def test_a_serializer_that_cannot_work_is_refused_at_once(tmp_path: Path, given:
     with pytest.raises(ConfigurationError) as refused:
         App(load_settings(given, environ={}, cwd=tmp_path))
     assert said in str(refused.value)
+
+
+def resolvers(tmp_path: Path, given: dict[str, object], **environ: str) -> Resolvers:
+    app = App(load_settings({"driver": "memory", **given}, environ=environ, cwd=tmp_path))
+    found: Resolvers = app.container.resolvers()
+    return found
+
+
+def imported(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+
+
+def test_a_resolver_is_built_from_its_options_once_the_app_has_imported_its_orm_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = resolvers(tmp_path, {"resolvers": {"nestlings": {"eggs": 3}}})
+    assert found.get("nestlings") is None
+    assert "pigeonry" not in sys.modules
+    imported(monkeypatch, "nestlings")
+    resolver: Any = found.get("nestlings")
+    assert (type(resolver).__name__, resolver.eggs) == ("Nest", 3)
+    assert found.get("nestlings") is resolver
+    found = resolvers(tmp_path, {}, ASYNCTASQ_RESOLVERS_NESTLINGS_EGGS="4")
+    resolver = found.get("nestlings")
+    assert resolver.eggs == 4
+
+
+def test_ours_is_not_replaced_by_a_resolver_of_the_same_name(tmp_path: Path) -> None:
+    import sqlalchemy.orm  # noqa: F401  in use
+
+    assert type(resolvers(tmp_path, {}).get("sqlalchemy")).__name__ == "SQLAlchemyResolver"
+
+
+def test_a_resolver_with_an_option_that_it_does_not_have_is_refused_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = resolvers(tmp_path, {"resolvers": {"nestlings": {"egs": 3}}})
+    imported(monkeypatch, "nestlings")
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=r"did you mean resolvers\.nestlings\.eggs\?"):
+            found.in_use()
+
+
+def test_options_of_a_resolver_that_nobody_brings_are_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"resolvers\.nestling: no package brings .*did you mean 'nestlings'\?"
+    ):
+        resolvers(tmp_path, {"resolvers": {"nestling": {"eggs": 3}}})
+
+
+def test_a_resolver_under_another_name_than_that_of_its_references_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = resolvers(tmp_path, {})
+    imported(monkeypatch, "fledglings")
+    with pytest.raises(ConfigurationError, match="the resolver 'fledglings' writes references of 'nestlings'"):
+        found.in_use()
