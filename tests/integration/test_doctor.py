@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from tests.services import sqs
 from tests.services.postgres import execute
 
 from asynctasq.drivers.postgres_driver import PostgresDriver
@@ -100,3 +101,35 @@ def test_a_broker_that_is_away_is_a_finding_with_what_to_do_and_a_status_of_its_
     assert status == 3
     assert found["connection"]["mend"].startswith("start the broker, or correct its address")
     assert found["driver"]["said"] == "redis://127.0.0.1:1/0 (driver: ASYNCTASQ_DRIVER)"
+
+
+def test_sqs_tells_the_time_and_what_is_wrong_with_its_queues(tmp_path: Path, moto_url: str) -> None:
+    settings = {
+        "ASYNCTASQ_DRIVER": f"sqs://{sqs.REGION}",
+        "ASYNCTASQ_SQS_ENDPOINT_URL": moto_url,
+        "ASYNCTASQ_SQS_QUEUE_PREFIX": f"doctor-{uuid4().hex[:8]}-",
+    }
+    status, found = doctor(tmp_path, **settings)
+    assert (status, [each for each in found.values() if each["mend"]]) == (0, [])
+    assert found["clocks"]["said"].endswith("s apart")
+    assert "created when it is needed" in found["queues"]["said"]
+    status, found = doctor(tmp_path, **settings, ASYNCTASQ_SQS_CREATE_QUEUES="false")
+    assert status == 1
+    assert "sqs.create_queues" in found["queues"]["mend"]
+
+
+def test_whoever_may_not_list_the_queues_of_sqs_is_told_so_and_the_rest_all_the_same(
+    tmp_path: Path, moto_url: str
+) -> None:
+    for _ in range(2):  # for the queues that hold something, and for the examination
+        sqs.told(moto_url, "refuse?action=ListQueues")
+    status, found = doctor(
+        tmp_path,
+        "--driver",
+        f"sqs://{sqs.REGION}",
+        ASYNCTASQ_SQS_ENDPOINT_URL=moto_url,
+        ASYNCTASQ_SQS_QUEUE_PREFIX="x-",
+    )
+    assert status == 1
+    assert found["clocks"]["said"].endswith("s apart")
+    assert found["listing"]["mend"].startswith("allow sqs:ListQueues")

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from pathlib import Path
 from uuid import uuid4
 
@@ -113,6 +114,25 @@ async def test_whoever_is_allowed_other_queues_only_can_connect(code: str) -> No
         await driver.connect()
         (answer,) = await driver.enqueue([message()])
         assert isinstance(answer.error, ConfigurationError)
+        await driver.close()
+
+
+@pytest.mark.usefixtures("_aws_environ")
+async def test_whoever_may_not_list_queues_is_told_so_by_an_examination_and_knows_the_time_from_a_refusal() -> None:
+    closing = refusing("AccessDenied").replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+    date = formatdate(1_795_851_234, usegmt=True).encode()
+    async with answering(closing.replace(b"\r\n", b"\r\nDate: " + date + b"\r\n", 1)) as url:
+        driver = service.driver(url)
+        await driver.connect()
+        assert await driver.clock() == 1_795_851_234.5
+        refused, _ = await driver.examine()
+        assert refused.mend.startswith("allow sqs:ListQueues")
+        await driver.close()
+    async with answering(closing) as url:
+        driver = service.driver(url)
+        await driver.connect()
+        with pytest.raises(DriverUnavailable, match="does not tell the time"):
+            await driver.clock()
         await driver.close()
 
 

@@ -247,3 +247,35 @@ async def test_an_argument_that_cannot_be_is_refused_at_once(options: dict[str, 
 )
 async def test_a_location_is_for_people_and_keeps_no_password(options: dict[str, Any], location: str) -> None:
     assert SQSDriver(**options).location == location
+
+
+async def test_the_doctor_is_told_of_queues_that_are_missing_forget_early_or_are_redriven(
+    moto_url: str, sqs: Any, prefix: str
+) -> None:
+    async with connected(moto_url, queue_prefix=prefix, create_queues=False) as driver:
+        none, *_ = await driver.examine()
+        assert f"none whose name begins with '{prefix}'" in none.said
+        assert "sqs.create_queues" in none.mend
+        somewhere = (await sqs.create_queue(QueueName=f"elsewhere-{uuid4().hex[:8]}"))["QueueUrl"]
+        got = await sqs.get_queue_attributes(QueueUrl=somewhere, AttributeNames=["QueueArn"])
+        policy = json.dumps({"deadLetterTargetArn": got["Attributes"]["QueueArn"], "maxReceiveCount": 3})
+        await sqs.create_queue(QueueName=f"{prefix}mail", Attributes={"RedrivePolicy": policy})
+        await sqs.create_queue(QueueName=f"{prefix}_dead-mail", Attributes={"MessageRetentionPeriod": "3600"})
+        await sqs.create_queue(QueueName=f"{prefix}other")
+        found = {each.subject.removeprefix(f"queue {prefix}"): each for each in await driver.examine()}
+        assert {subject for subject, each in found.items() if each.mend} == {"mail", "_dead-mail", "_dead-other"}
+        assert "RedrivePolicy" in found["mail"].mend
+        assert "forgets dead letters after 1 hours" in found["_dead-mail"].said
+        assert "dead letters cannot be put away" in found["_dead-other"].said
+        assert found["other"].said == "keeps tasks for 4 days"
+        assert await names(sqs, prefix) == ["_dead-mail", "mail", "other"]
+
+
+async def test_the_doctor_is_told_of_a_queue_whose_dead_letters_would_have_too_long_a_name(
+    moto_url: str, sqs: Any, prefix: str
+) -> None:
+    await sqs.create_queue(QueueName=f"{prefix}{'q' * 64}")
+    async with connected(moto_url, queue_prefix=prefix) as driver:
+        fine, dead, _ = await driver.examine()
+    assert not fine.mend
+    assert "sqs.queue_prefix" in dead.mend

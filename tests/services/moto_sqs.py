@@ -6,7 +6,7 @@
   asked about them.
 * It takes characters that SQS refuses.
 * It refuses a message alone that says it is `to-be-refused`.
-* It fails when it is told to.
+* It fails, or refuses, when it is told to.
 * It counts the requests by their action, and lets time pass when it is told to, under paths of our own.
 """
 
@@ -39,6 +39,8 @@ step = threading.RLock()
 requests: Counter[str] = Counter()
 failing: list[str] = []
 """The actions whose next request fails."""
+refusing: list[str] = []
+"""The actions whose next request is not allowed."""
 
 
 def in_one_step(name: str) -> None:
@@ -165,6 +167,10 @@ class Application:
                 failing.remove(action)
                 start_response("500 Internal Server Error", [("Content-Type", "application/x-amz-json-1.0")])
                 return [b'{"__type":"com.amazonaws.sqs#InternalFailure"}']
+            if action in refusing:
+                refusing.remove(action)
+                start_response("400 Bad Request", [("Content-Type", "application/x-amz-json-1.0")])
+                return [b'{"__type":"com.amazonaws.sqs#AccessDenied"}']
             counting.asked_for = action in ("GetQueueAttributes", "CreateQueue")
             return self.moto(environ, start_response)
         answer: object = os.getpid()
@@ -172,6 +178,8 @@ class Application:
             age(float(asked["seconds"][0]))
         elif place.endswith("/fail"):
             failing.append(asked["action"][0])
+        elif place.endswith("/refuse"):
+            refusing.append(asked["action"][0])
         elif place.endswith("/messages"):
             answer = stored(asked["queue"][0])
         elif place.endswith("/requests"):

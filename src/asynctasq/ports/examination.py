@@ -41,6 +41,8 @@ class Examinable(Protocol):
     async def clock(self) -> float:
         """What time it is by the clock that delays and leases are counted on, in seconds since the epoch.
 
+        As finely as delays are counted, which `capabilities.delay_resolution` says.
+
         Raises:
             DriverUnavailable: it could not be asked.
         """

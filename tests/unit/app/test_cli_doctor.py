@@ -10,10 +10,12 @@ from click.testing import CliRunner
 from asynctasq.adapters.drivers.mysql import examination as mysql
 from asynctasq.adapters.drivers.postgres import examination as postgres
 from asynctasq.adapters.drivers.redis import examination as redis
+from asynctasq.adapters.drivers.sqs import examination as sqs
+from asynctasq.adapters.drivers.sqs.faults import NotAllowed
 from asynctasq.app import bootstrap
 from asynctasq.app.cli import main
 from asynctasq.app.cli.doctor import of_clocks, of_queues, of_round_trip
-from asynctasq.domain.errors import ConfigurationError
+from asynctasq.domain.errors import ConfigurationError, DriverUnavailable, InvalidName
 from asynctasq.ports import QueueStats
 
 
@@ -168,3 +170,54 @@ def test_an_app_without_tasks_is_told_how_to_name_them(project):
     (tasks,) = [each for each in json.loads(said) if each["subject"] == "tasks"]
     assert (status, tasks["said"]) == (1, "0 are registered")
     assert "--app" in tasks["mend"]
+
+
+FINE = {"MaximumMessageSize": "1048576", "MessageRetentionPeriod": "1209600"}
+POLICY = '{"deadLetterTargetArn": "arn", "maxReceiveCount": "3"}'
+
+
+def of_sqs(told, *, creates=True):
+    return sqs.findings(told, prefix="shop-", creates=creates)
+
+
+@pytest.mark.parametrize("creates", [True, False])
+def test_queues_of_sqs_that_are_set_up_well_have_nothing_to_mend(creates):
+    found = of_sqs({("shop-mail", False): FINE, ("shop-_dead-mail", True): FINE}, creates=creates)
+    assert [(finding.subject, finding.mend) for finding in found] == [
+        ("queue shop-mail", ""),
+        ("queue shop-_dead-mail", ""),
+        ("permissions", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("told", "mend"),
+    [
+        (FINE | {"MessageRetentionPeriod": "3600"}, "raise its MessageRetentionPeriod"),
+        (FINE | {"RedrivePolicy": POLICY}, "remove its RedrivePolicy, or raise maxReceiveCount to 10 or more"),
+        (None, "create it with a MessageRetentionPeriod of 1209600, or set sqs.create_queues to true"),
+        (NotAllowed("not for you"), "allow sqs:GetQueueUrl and sqs:GetQueueAttributes on it"),
+        (InvalidName("use a shorter name"), "use a shorter name"),
+        (DriverUnavailable("no more requests for now"), "try again: the others have answered"),
+    ],
+)
+def test_each_thing_that_is_wrong_with_a_queue_of_sqs_has_its_mend(told, mend):
+    found = of_sqs({("shop-mail", False): FINE, ("shop-_dead-mail", True): told}, creates=False)
+    assert [(finding.subject, finding.mend) for finding in found if finding.mend] == [("queue shop-_dead-mail", mend)]
+
+
+def test_what_sqs_keeps_long_enough_or_takes_away_late_enough_is_well():
+    late = POLICY.replace('"3"', "10")
+    found = of_sqs({("shop-mail", False): {"MessageRetentionPeriod": "345600", "RedrivePolicy": late}})
+    assert (found[0].said, found[0].mend) == ("keeps tasks for 4 days", "")
+
+
+def test_no_queue_of_sqs_is_well_only_where_they_are_created():
+    assert [finding.mend for finding in of_sqs({})] == ["", ""]
+    assert [bool(finding.mend) for finding in of_sqs({}, creates=False)] == [True, False]
+    assert not of_sqs({("shop-_dead-mail", True): None})[0].mend
+
+
+def test_queues_of_sqs_that_may_not_be_listed_are_a_finding():
+    found = of_sqs(NotAllowed("not for you"))
+    assert found[0].mend.startswith("allow sqs:ListQueues")

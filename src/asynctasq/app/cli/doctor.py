@@ -12,7 +12,7 @@ import click
 
 from asynctasq.app.cli.opening import open_quietly, run, where
 from asynctasq.app.cli.output import age, show_json, show_table
-from asynctasq.app.cli.stats import known_queues
+from asynctasq.app.cli.stats import known_queues, queues_of_tasks
 from asynctasq.domain.errors import ConfigurationError, DriverError
 from asynctasq.ports.examination import Examinable, Finding
 
@@ -91,7 +91,12 @@ def _tasks(app: App, *, named: bool) -> list[Finding]:
 
 
 async def _of_broker(app: App, driver: QueueDriver) -> list[Finding]:
-    queues = await known_queues(app, driver)
+    try:
+        queues = await known_queues(app, driver)
+    except ConfigurationError:
+        if not isinstance(driver, Examinable):
+            raise
+        queues = queues_of_tasks(app)  # what is refused is a finding of its examination
     began = time.monotonic()
     stats = await driver.stats(queues)
     took = time.monotonic() - began

@@ -101,11 +101,16 @@ def _unknown(driver: QueueDriver, queues: Sequence[str], known: Sequence[str]) -
     return {name: did_you_mean(name, known) for name in queues if name not in known}
 
 
+def queues_of_tasks(app: App) -> list[str]:
+    """The queues that the app's tasks go to."""
+    return sorted({app.defaults.queue, *(function.config(app.defaults).queue for function in app.registry)})
+
+
 async def known_queues(app: App, driver: QueueDriver) -> list[str]:
     """The queues that hold something, where the driver can tell, and those that the app's tasks go to."""
     from asynctasq.ports.driver import Inspector
 
-    known = {app.defaults.queue, *(function.config(app.defaults).queue for function in app.registry)}
+    known = set(queues_of_tasks(app))
     if isinstance(driver, Inspector):
         known.update(await driver.queues())
     return sorted(known)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,8 +14,8 @@ from aiobotocore import config as _config  # type: ignore[import-untyped]  # pyr
 from aiobotocore import session as _session  # pyright: ignore[reportMissingTypeStubs]
 
 from asynctasq.adapters.drivers.sqs.envelope import MOST
-from asynctasq.adapters.drivers.sqs.faults import RAISED, refusal, translated
-from asynctasq.domain.errors import AsyncTasQError
+from asynctasq.adapters.drivers.sqs.faults import RAISED, NoSuchQueue, NotAllowed, refusal, translated
+from asynctasq.domain.errors import AsyncTasQError, DriverUnavailable
 
 ClientFactory = Callable[..., AbstractAsyncContextManager[Any]]
 """Gives a client of SQS for `region_name`, `endpoint_url` and `config`, as `aioboto3.Session().client` does given "sqs"."""
@@ -75,6 +76,25 @@ class Client:
                 return answer
         except RAISED as error:
             raise translated(error, self.location) from error
+
+    async def clock(self, queue: str) -> float:
+        """What time it is for SQS, within half a second: it dates its answers, refusals too, by the second.
+
+        Args:
+            queue: a name to ask for; there need be none of it.
+
+        Raises:
+            AsyncTasQError: as `ask` does; `DriverUnavailable` also where the answer has no date.
+        """
+        try:
+            answer: Any = await self.ask("get_queue_url", QueueName=queue)
+        except (NoSuchQueue, NotAllowed) as refused:
+            answer = getattr(refused.__cause__, "response", {})
+        try:
+            date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
+            return parsedate_to_datetime(date).timestamp() + 0.5
+        except (KeyError, TypeError, ValueError) as error:
+            raise DriverUnavailable(f"SQS at {self.location} does not tell the time: its answer has no date") from error
 
     async def ask_each(
         self, action: str, url: str, entries: Sequence[Mapping[str, Any]], *, until: float

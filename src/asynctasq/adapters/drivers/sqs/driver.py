@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from asynctasq.adapters.drivers.sqs import examination
 from asynctasq.adapters.drivers.sqs.broker import Broker
 from asynctasq.adapters.drivers.sqs.client import AT_ONCE, PATIENCE, ClientFactory, give_up_at, location_of, opened
 from asynctasq.adapters.drivers.sqs.copies import copy_after
@@ -41,6 +42,7 @@ from asynctasq.ports.driver import (
     Settled,
     SettleStatus,
 )
+from asynctasq.ports.examination import Examinable, Finding
 from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
 
 LONGEST_DELAY = 7 * 86_400.0
@@ -95,7 +97,7 @@ class _Options:
     client: ClientFactory | None
 
 
-class SQSDriver(QueueDriver, Inspector):
+class SQSDriver(QueueDriver, Inspector, Examinable):
     """Standard queues of Amazon SQS, or of what speaks like it.
 
     SQS hands a message out at least once, in no order, and cannot tell who holds it: a worker stops by itself what has lost
@@ -282,6 +284,18 @@ class SQSDriver(QueueDriver, Inspector):
         broker, until = self._connected, give_up_at()
         stats = await self._counted(broker, await broker.queues.all(until=until), until)
         return [each.queue for each in stats if each.ready or each.delayed or each.leased or each.dead]
+
+    async def examine(self) -> Sequence[Finding]:
+        broker, options = self._connected, self._options
+        try:
+            told = await broker.queues.told(until=give_up_at())
+        except NotAllowed as refused:
+            return examination.findings(refused, prefix=options.queue_prefix, creates=options.create_queues)
+        return examination.findings(told, prefix=options.queue_prefix, creates=options.create_queues)
+
+    async def clock(self) -> float:
+        broker = self._connected
+        return await broker.client.clock(broker.queues.name("default"))
 
     @property
     def _connected(self) -> Broker:

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from asynctasq.adapters.drivers.sqs.client import Client
+from asynctasq.adapters.drivers.sqs.client import SIDE_BY_SIDE, Client
 from asynctasq.adapters.drivers.sqs.envelope import MOST
+from asynctasq.adapters.drivers.sqs.examination import ATTRIBUTES, KEPT, Told, troubles
 from asynctasq.adapters.drivers.sqs.faults import NoSuchQueue, NotAllowed
-from asynctasq.domain.errors import ConfigurationError, InvalidName
+from asynctasq.domain.errors import AsyncTasQError, ConfigurationError, DriverError, InvalidName
 
 logger = logging.getLogger("asynctasq.sqs")
-
-KEPT = 1_209_600
-"""Seconds that SQS keeps a message at most: fourteen days."""
-
-KEPT_BY_DEFAULT = 345_600
-"""Seconds that it keeps one unless told otherwise: four days."""
-
-FEW_RECEIPTS = 10
-"""A redrive policy that allows fewer takes tasks away that would have been run again."""
 
 LONGEST_NAME = 80
 """Characters of a name in SQS."""
@@ -121,6 +112,34 @@ class Queues:
                 return sorted(names)
             more = {"NextToken": page["NextToken"]}
 
+    async def told(self, *, until: float) -> dict[tuple[str, bool], Told]:
+        """What SQS tells of every queue of ours and of its dead letters', by its name there; none is created.
+
+        Raises:
+            NotAllowed: these credentials may not list queues.
+            DriverError: SQS could not be asked of any.
+        """
+        places = [(queue, dead) for queue in await self.all(until=until) for dead in (False, True)]
+
+        async def of(queue: str, *, dead: bool) -> Told:
+            try:
+                name = self.name(queue, dead=dead)
+                async with turn:
+                    found = await self._client.ask("get_queue_url", QueueName=name, until=until)
+                    return await self._attributes(found["QueueUrl"], until=until)
+            except NoSuchQueue:
+                return None
+            except AsyncTasQError as error:
+                return error
+
+        turn = asyncio.Semaphore(SIDE_BY_SIDE)
+        answers = await asyncio.gather(*(of(queue, dead=dead) for queue, dead in places))
+        failures = [answer for answer in answers if isinstance(answer, DriverError)]
+        if failures and len(failures) == len(answers):
+            raise failures[0]
+        names = [(f"{self._prefix}{DEAD if dead else ''}{queue}", dead) for queue, dead in places]
+        return dict(zip(names, answers, strict=True))
+
     async def _find(self, queue: str, *, dead: bool, create: bool, until: float) -> Queue | None:
         name = self.name(queue, dead=dead)
         if known := self._known.get(name):
@@ -140,25 +159,21 @@ class Queues:
 
     async def _inspected(self, name: str, url: str, *, dead: bool, until: float) -> Queue:
         """A queue, after a warning if it may lose tasks."""
-        asked = ["MaximumMessageSize", "MessageRetentionPeriod", "RedrivePolicy"]
         try:
-            answer = await self._client.ask("get_queue_attributes", QueueUrl=url, AttributeNames=asked, until=until)
+            attributes = await self._attributes(url, until=until)
         except NotAllowed as error:  # what it is like will show
             self._warn(name, f"its attributes cannot be checked: {error}")
             return Queue(url=url, most=MOST)
-        attributes: Mapping[str, str] = answer.get("Attributes", {})
-        kept = int(attributes.get("MessageRetentionPeriod", KEPT))
-        if kept < KEPT_BY_DEFAULT:
-            what = "dead letters" if dead else "tasks"
-            self._warn(name, f"it forgets {what} after {kept / 3600:g} hours: raise its MessageRetentionPeriod")
-        receipts = int(json.loads(attributes.get("RedrivePolicy") or "{}").get("maxReceiveCount", FEW_RECEIPTS))
-        if receipts < FEW_RECEIPTS:
-            self._warn(
-                name,
-                f"SQS itself takes tasks away from it after {receipts} receipts: remove its RedrivePolicy, or raise "
-                f"maxReceiveCount to {FEW_RECEIPTS} or more",
-            )
+        for problem, mend in troubles(attributes, dead=dead):
+            self._warn(name, f"{problem}: {mend}")
         return Queue(url=url, most=min(MOST, int(attributes.get("MaximumMessageSize", MOST))))
+
+    async def _attributes(self, url: str, *, until: float) -> Mapping[str, str]:
+        answer = await self._client.ask(
+            "get_queue_attributes", QueueUrl=url, AttributeNames=list(ATTRIBUTES), until=until
+        )
+        attributes: Mapping[str, str] = answer.get("Attributes", {})
+        return attributes
 
     def _warn(self, name: str, problem: str) -> None:
         if (self._client.location, f"{name}: {problem}") not in _told:
