@@ -37,7 +37,7 @@ def python_of(peer: Peer) -> str:
         CACHE.mkdir(exist_ok=True)
         (CACHE / ".gitignore").write_text("*\n")
         if uv := shutil.which("uv"):
-            _run(uv, "venv", "--quiet", "--python", PYTHONS[0], str(folder))
+            _run(uv, "venv", "--quiet", "--no-python-downloads", "--python", _interpreter(), str(folder))
             _run(uv, "pip", "install", "--quiet", "--python", str(python), *peer.requirements)
         else:
             _run(_interpreter(), "-m", "venv", str(folder))
