@@ -157,7 +157,8 @@ def test_a_locked_queue_refuses_a_dispatch_by_name_and_a_worker_waits_for_it(she
         worker.read_log("trying again until it works")
         began = time.monotonic()
         refused = shell.run(sys.executable, "jobs.py", "greet", "'during'")
-        assert time.monotonic() - began < 5 + 2, "the port's five seconds, and the interpreter's start"
+        # The interpreter's start takes a third of a second, and up to two on a crowded machine.
+        assert time.monotonic() - began < 5 + 3, "the port's five seconds, and the interpreter's start"
         assert refused.returncode == 1
         assert f"DriverUnavailable: {file}: nothing was applied" in refused.stderr
     worker.read("hello before")

@@ -26,12 +26,12 @@ from asynctasq import task
 
 @task(timeout=0.2, max_attempts=1)
 def lose():
-    print("lost by", os.getpid(), flush=True)
+    os.write(1, f"lost by {os.getpid()}\\n".encode())  # one write: print() makes several, and two threads mix theirs
     threading.Event().wait()
 
 @task
 def after():
-    print("after, by", os.getpid(), flush=True)
+    os.write(1, f"after, by {os.getpid()}\\n".encode())
 
 if __name__ == "__main__":
     for _ in range(2):

@@ -396,7 +396,8 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
 
     async def _look(self, queues: Sequence[str], limit: int, lease: float, worker: str) -> tuple[list[Claim], float]:
         """What can be claimed now; if nothing, in how many seconds something is due."""
-        if queues[:1] == [self._flowing] and (claims := await self._take(queues[:1], limit, lease, worker)):
+        # Of several queues, the others would be passed over where the first has less than was asked for.
+        if queues == [self._flowing] and (claims := await self._take(queues, limit, lease, worker)):
             return claims, 0.0
         rows = await self._of_each("due", queues)
         due_in = [math.inf if micros is None else in_seconds(micros) for (micros,) in rows]
