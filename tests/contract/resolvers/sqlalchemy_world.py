@@ -29,11 +29,11 @@ LONG = Text().with_variant(MEDIUMTEXT(), "mysql")
 
 
 class Base(DeclarativeBase):
-    pass
+    """What these models share. No other ORM's tests have tables of these names in the same database."""
 
 
 class Note(Base):
-    __tablename__ = "note"
+    __tablename__ = "alchemy_note"
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(10), default="note")
     text: Mapped[str] = mapped_column(LONG)
@@ -41,34 +41,34 @@ class Note(Base):
 
 
 class Reply(Note):
-    __tablename__ = "reply"
-    id: Mapped[int] = mapped_column(ForeignKey("note.id"), primary_key=True)
-    ticket_id: Mapped[UUID | None] = mapped_column(ForeignKey("ticket.id"))
+    __tablename__ = "alchemy_reply"
+    id: Mapped[int] = mapped_column(ForeignKey("alchemy_note.id"), primary_key=True)
+    ticket_id: Mapped[UUID | None] = mapped_column(ForeignKey("alchemy_ticket.id"))
     ticket: Mapped[Ticket | None] = relationship()
     __mapper_args__ = {"polymorphic_identity": "reply"}  # noqa: RUF012
 
 
 class Ticket(Base):
-    __tablename__ = "ticket"
+    __tablename__ = "alchemy_ticket"
     # The attribute is not named as its column is.
     number: Mapped[UUID] = mapped_column("id", Uuid, primary_key=True, default=uuid4)
     text: Mapped[str] = mapped_column(LONG)
 
 
 class Country(Base):
-    __tablename__ = "country"
+    __tablename__ = "alchemy_country"
     code: Mapped[str] = mapped_column(String(60), primary_key=True)
     text: Mapped[str] = mapped_column(LONG)
 
 
 class Day(Base):
-    __tablename__ = "day"
+    __tablename__ = "alchemy_day"
     day: Mapped[date] = mapped_column(primary_key=True)
     text: Mapped[str] = mapped_column(LONG)
 
 
 class Seat(Base):
-    __tablename__ = "seat"
+    __tablename__ = "alchemy_seat"
     row: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     letter: Mapped[str] = mapped_column(String(60), primary_key=True)
     text: Mapped[str] = mapped_column(LONG)
