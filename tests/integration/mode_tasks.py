@@ -6,6 +6,7 @@ import contextvars
 import json
 import logging
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def note(mode: str, number: int) -> None:
     }
     _left_behind.set(mode)
     _log.warning("seen by %s", current.id)
-    print(f"printed by {current.id}")
+    sys.stdout.write(f"printed by {current.id}\n")  # one write: print() makes two, and a thread may come between
     (Path(os.environ["ASYNCTASQ_TEST_LEDGER"]) / f"{mode}{number}").write_text(json.dumps(seen))
 
 

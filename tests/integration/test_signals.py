@@ -30,7 +30,8 @@ async def block():
     while True: time.sleep(0.05)  # one long one would sleep through a signal that came just before it began
 
 async def deep_inside():
-    say("resting", os.getpid())
+    # Said once it waits: a signal is answered at once, and might find it on this line.
+    asyncio.get_running_loop().call_soon(say, "resting", os.getpid())
     await asyncio.sleep(3600)
 
 @task
