@@ -91,7 +91,7 @@ def cluster(*, replicated: bool = False, only: Origin | None = None) -> Generato
         if replicated:
             _until(lambda: first in str(clients[3].execute_command("CLUSTER NODES")), "the nodes to meet")
             clients[3].execute_command("CLUSTER", "REPLICATE", first)
-            _until(lambda: clients[0].info("replication")["connected_slaves"] == 1, "the replica to follow")
+            _until(lambda: _has_synced(clients[3]), "the replica to follow")
         for client in clients:
             _until(lambda client=client: _is_whole(client, len(nodes)), "the cluster to form")
         yield nodes
@@ -126,6 +126,8 @@ def watched() -> Generator[tuple[list[Server], str]]:
         for sentinel in sentinels:
             client = stack.enter_context(redis.Redis(port=sentinel.port, decode_responses=True))
             _until(lambda client=client: _knows_all(client), "the sentinels to know each other and the replica")
+        with redis.Redis(port=replica.port, decode_responses=True) as client:
+            _until(lambda: _has_synced(client), "the replica to follow")
         places = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in sentinels)
         yield [primary, replica], f"redis+sentinel://{places}/{SERVICE}"
 
@@ -134,6 +136,11 @@ def _is_whole(node: redis.Redis, nodes: int) -> bool:
     told = node.execute_command("CLUSTER INFO")
     fields = told if isinstance(told, dict) else dict(line.split(":", 1) for line in str(told).splitlines())
     return fields["cluster_state"] == "ok" and int(fields["cluster_known_nodes"]) == nodes
+
+
+def _has_synced(replica: redis.Redis) -> bool:
+    """Whether it could be promoted. A primary counts it as connected before, while its first sync waits for company."""
+    return replica.info("replication")["master_link_status"] == "up"
 
 
 def _knows_all(sentinel: redis.Redis) -> bool:
