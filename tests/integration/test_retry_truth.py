@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,10 +18,13 @@ from tests.contract.drivers.test_mysql import MySQLHarness, tables
 from tests.contract.drivers.test_postgres import PostgresHarness
 from tests.contract.drivers.test_redis import RedisHarness
 from tests.contract.drivers.test_sqlite import SQLiteHarness
+from tests.contract.drivers.test_sqs import SQSHarness
+from tests.integration.shell import Shell
 from tests.integration.truth_tasks import Closed, fail_in_process, fail_on_a_childs_loop
+from tests.services import sqs as service
 from tests.services.postgres import execute
 
-from asynctasq import RetryLater, Snooze, current_task
+from asynctasq import Discard, RetryLater, Snooze, current_task
 from asynctasq.adapters.drivers.memory import MemoryDriver
 from asynctasq.adapters.drivers.postgres import PostgresDriver
 from asynctasq.adapters.drivers.sqlite import SQLiteDriver
@@ -29,6 +34,7 @@ from asynctasq.app.serve import Serving, build_worker
 from asynctasq.app.settings import load_settings
 from asynctasq.app.task_function import PendingTask, TaskFunction
 from asynctasq.domain.task import ExecutionMode
+from asynctasq.domain.verdict import Release, Settlement
 from asynctasq.ports.driver import DeadLetters, DeadMessage, QueueDriver
 from asynctasq.testing.contract.driver import Harness
 from asynctasq.testing.memory import MemoryHarness
@@ -38,31 +44,44 @@ pytestmark = pytest.mark.asyncio
 HOUR = 3_600.0
 SECOND = 1.0
 
-Made = tuple[QueueDriver, Harness]
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An empty broker, in which hours pass in no time.
+
+    Attributes:
+        driver: not connected.
+        harness: lets time pass.
+        dead: reads the dead letters of the queue `default`, where the driver itself cannot.
+    """
+
+    driver: QueueDriver
+    harness: Harness
+    dead: Callable[[], list[DeadMessage]] | None = None
 
 
 def memory(_: pytest.FixtureRequest) -> Generator[Made]:
     harness = MemoryHarness()
-    yield MemoryDriver(clock=harness.clock), harness
+    yield Made(MemoryDriver(clock=harness.clock), harness)
 
 
 def sqlite(request: pytest.FixtureRequest) -> Generator[Made]:
     harness = SQLiteHarness()
     folder: Path = request.getfixturevalue("tmp_path")
     harness.driver = SQLiteDriver(folder / "queue.db")
-    yield harness.driver, harness
+    yield Made(harness.driver, harness)
 
 
 def redis(request: pytest.FixtureRequest) -> Generator[Made]:
     harness = RedisHarness(request.getfixturevalue("redis_url"))
-    yield harness.driver(), harness
+    yield Made(harness.driver(), harness)
 
 
 def postgres(request: pytest.FixtureRequest) -> Generator[Made]:
     url, schema = request.getfixturevalue("postgres_url"), f"truth_{uuid4().hex[:12]}"
     asyncio.run(PostgresDriver(url, schema=schema).install())
     harness = PostgresHarness(url, schema)
-    yield harness.driver(), harness
+    yield Made(harness.driver(), harness)
     execute(url, f"DROP SCHEMA {schema} CASCADE")
 
 
@@ -70,12 +89,20 @@ def mysql(request: pytest.FixtureRequest) -> Generator[Made]:
     url = request.getfixturevalue("mysql_url")
     with tables(url) as prefix:
         harness = MySQLHarness(url, prefix)
-        yield harness.driver(), harness
+        yield Made(harness.driver(), harness)
 
 
-BROKERS: list[Callable[[pytest.FixtureRequest], Generator[Made]]] = [memory, sqlite, redis, postgres, mysql]
-"""An empty broker of each kind, in which hours pass in no time. Not SQS: it counts approximately, waits in hops, and lets nobody
-read its dead letters here; what it does with delays and attempts is tested by the contract alone."""
+def sqs(request: pytest.FixtureRequest) -> Generator[Made]:
+    url, prefix = request.getfixturevalue("moto_url"), f"truth-{uuid4().hex[:8]}-"
+    yield Made(
+        service.driver(url, queue_prefix=prefix),
+        SQSHarness(url),
+        dead=lambda: service.dead_letters(url, f"{prefix}_dead-default"),
+    )
+
+
+BROKERS: list[Callable[[pytest.FixtureRequest], Generator[Made]]] = [memory, sqlite, redis, postgres, mysql, sqs]
+"""How each is made for one test. SQS is moto's: elsewhere no hour passes in no time."""
 
 
 @pytest.fixture(params=BROKERS, ids=lambda make: make.__name__)
@@ -87,12 +114,13 @@ def made(request: pytest.FixtureRequest) -> Generator[Made]:
 class Shop:
     """An app on one broker, whose one task raises what it is told to."""
 
-    def __init__(self, driver: QueueDriver, age: Callable[[float], Awaitable[None]]) -> None:
-        self.driver = driver
+    def __init__(self, made: Made) -> None:
+        self.driver = made.driver
         self.attempts: list[int] = []
-        self.age = age
+        self.age = made.harness.age
         self.raised_at = 0.0
-        self.app = App(load_settings({"driver": driver}, environ={}), registry=Registry())
+        self.app = App(load_settings({"driver": made.driver}, environ={}), registry=Registry())
+        self._made = made
 
     def task(
         self, error: Callable[[int], BaseException], *, kind: str = "async", **options: Any
@@ -127,22 +155,42 @@ class Shop:
         assert await self.standing() == (1, 0), f"it is not shown after {seconds:g} s and one"
 
     async def standing(self) -> tuple[int, int]:
+        """How many messages are ready, and how many wait."""
+        if not self.driver.capabilities.exact_stats:
+            # It counts what its broker would show. A look shows what is due, and sends on what has to wait for longer.
+            claims = await self.driver.claim(["default"], limit=10, lease=60, wait=0, worker="looks")
+            await self.driver.settle([Settlement(claim=claim, verdict=Release()) for claim in claims])
         (stats,) = await self.driver.stats(["default"])
         return stats.ready, stats.delayed
 
     async def dead(self) -> list[DeadMessage]:
+        """The dead letters, the last first."""
+        if self._made.dead is not None:
+            return (await asyncio.to_thread(self._made.dead))[::-1]
         assert isinstance(self.driver, DeadLetters)
         return list(await self.driver.list_dead("default", limit=10))
+
+    async def errors(self) -> list[str]:
+        """What is kept of the attempts of the only dead letter: of all of them, or of the last."""
+        (dead,) = await self.dead()
+        earlier = range(1, dead.attempts) if self.driver.capabilities.attempt_history else ()
+        assert [past.attempt for past in dead.history] == list(earlier)
+        return [*(past.error for past in dead.history), dead.error]
+
+
+@contextlib.asynccontextmanager
+async def opened(made: Made) -> AsyncGenerator[Shop]:
+    await made.driver.connect()
+    shop = Shop(made)
+    yield shop
+    await shop.app.close()
+    await made.driver.close()
 
 
 @pytest_asyncio.fixture
 async def shop(made: Made) -> AsyncGenerator[Shop]:
-    driver, harness = made
-    await driver.connect()
-    shop = Shop(driver, harness.age)
-    yield shop
-    await shop.app.close()
-    await driver.close()
+    async with opened(made) as shop:
+        yield shop
 
 
 @pytest.mark.parametrize("kind", ["async", "thread"])
@@ -161,10 +209,7 @@ async def test_a_task_that_fails_runs_as_often_as_it_may_and_each_failure_is_kep
 
     (dead,) = await shop.dead()
     assert (dead.attempts, dead.reason) == (runs, f"failed on attempt {runs} of {runs}")
-    texts = [dead.error]
-    if shop.driver.capabilities.attempt_history:
-        assert [past.attempt for past in dead.history] == list(range(1, runs))
-        texts = [*(past.error for past in dead.history), dead.error]
+    texts = await shop.errors()
     for n, text in enumerate(texts, start=runs + 1 - len(texts)):
         assert text.startswith("Traceback (most recent call last):\n")
         assert f"raise error(len(self.attempts))\nValueError: failure {n}" in text
@@ -191,6 +236,13 @@ async def test_a_delay_is_kept_to_the_second_whoever_asked_for_it(
     assert shop.attempts == attempts
 
 
+async def test_a_task_that_discards_itself_leaves_nothing_behind(shop: Shop) -> None:
+    await shop.runs(shop.task(lambda _: Discard("obsolete"))("x"))
+    assert shop.attempts == [1]
+    assert await shop.standing() == (0, 0)
+    assert await shop.dead() == []
+
+
 HOSTILE = "\0\ud800\x1b[31m" + "ü" * 20_000 + " and that is why"
 
 
@@ -198,28 +250,51 @@ async def test_of_a_failure_with_a_hostile_message_as_much_is_kept_as_tells_what
     failing = shop.task(lambda _: ValueError(HOSTILE), max_attempts=2, retry_delay=0)
     await shop.runs(failing("x"))
     await shop.work()
-    (dead,) = await shop.dead()
-    texts = [dead.error, *(past.error for past in dead.history)]
-    assert len(texts) == 1 + shop.driver.capabilities.attempt_history
-    for text in texts:
+    for text in await shop.errors():
         assert len(text.encode()) <= 8_192
         assert text.startswith("Traceback (most recent call last):\n")
         assert "ValueError: " in text
         assert text.endswith("ü and that is why")
 
 
+async def test_a_dead_letter_in_sqs_says_itself_why_it_is_one_and_the_command_line_that_it_cannot_look(
+    moto_url: str, tmp_path: Path
+) -> None:
+    prefix = f"truth-{uuid4().hex[:8]}-"
+    async with opened(Made(service.driver(moto_url, queue_prefix=prefix), SQSHarness(moto_url))) as shop:
+        id = await shop.app.dispatch(shop.task(lambda _: KeyError("no such order"), max_attempts=1)("x"))
+        await shop.work()
+    ((_, text),) = service.told(moto_url, f"messages?queue={prefix}_dead-default")
+    header, _ = json.JSONDecoder().raw_decode(text)
+    death = header["dead"]
+    assert (header["id"], death["reason"], death["attempts"]) == (id, "failed on attempt 1 of 1", 1)
+    assert death["error"].startswith("Traceback (most recent call last):\n")
+    assert death["error"].endswith("raise error(len(self.attempts))\nKeyError: 'no such order'")
+
+    shell = Shell(tmp_path)
+    shell.environment |= {
+        "ASYNCTASQ_DRIVER": "sqs",
+        "ASYNCTASQ_SQS_ENDPOINT_URL": moto_url,
+        "ASYNCTASQ_SQS_QUEUE_PREFIX": prefix,
+        "ASYNCTASQ_SQS_REGION": service.REGION,
+    }
+    for words in (["dead", "show", id], ["show", id]):
+        refused = shell.asynctasq(*words)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert f"the driver at {moto_url} cannot " in refused.stderr
+        assert "`asynctasq stats`" in refused.stderr, "what can be done instead"
+        assert "is no dead letter" not in refused.stderr, "nobody has looked"
+
+
 # In child processes an error stays where it was raised, and is decided from its description. What the driver is handed is the
-# same, so one driver stands for all.
+# same, so one that keeps the errors of all attempts, and one that keeps the last, stand for all.
 
 
 @pytest_asyncio.fixture
 async def shop_with_children(request: pytest.FixtureRequest) -> AsyncGenerator[Shop]:
-    with contextlib.contextmanager(sqlite)(request) as (driver, harness):
-        await driver.connect()
-        shop = Shop(driver, harness.age)
-        yield shop
-        await shop.app.close()
-        await driver.close()
+    with contextlib.contextmanager(getattr(request, "param", sqlite))(request) as made:
+        async with opened(made) as shop:
+            yield shop
 
 
 def child_task(shop: Shop, task: TaskFunction[..., Any], **options: Any) -> TaskFunction[..., Any]:
@@ -232,6 +307,7 @@ IN_CHILDREN = pytest.mark.parametrize("task", [fail_in_process, fail_on_a_childs
 
 
 @IN_CHILDREN
+@pytest.mark.parametrize("shop_with_children", [sqlite, sqs], indirect=True, ids=lambda make: make.__name__)
 @pytest.mark.parametrize(("max_attempts", "runs"), [(0, 1), (3, 3)])
 async def test_in_a_child_too_each_failure_is_kept_with_its_traceback_and_no_argument(
     shop_with_children: Shop, task: TaskFunction[..., Any], max_attempts: int, runs: int
@@ -244,7 +320,8 @@ async def test_in_a_child_too_each_failure_is_kept_with_its_traceback_and_no_arg
         await shop.work()
     (dead,) = await shop.dead()
     assert (dead.attempts, dead.reason) == (runs, f"failed on attempt {runs} of {runs}")
-    for n, text in enumerate([*(past.error for past in dead.history), dead.error], start=1):
+    texts = await shop.errors()
+    for n, text in enumerate(texts, start=runs + 1 - len(texts)):
         assert text.startswith("Traceback (most recent call last):\n")
         assert f'raise Closed(f"failure {{attempt}}")\ntests.integration.truth_tasks.Closed: failure {n}' in text
         assert "hunter2" not in text

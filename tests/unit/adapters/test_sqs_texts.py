@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from asynctasq.adapters.drivers.sqs.client import in_batches
 from asynctasq.adapters.drivers.sqs.envelope import (
+    ERROR_KEPT,
+    GAP,
     LARGEST_BODY,
     MOST,
     ROOM_TO_DIE,
-    TEXT_KEPT,
     Death,
     Envelope,
     bounded,
@@ -77,12 +78,22 @@ def test_what_somebody_else_has_written_is_corrupt(text: str) -> None:
         read(text)
 
 
-@given(st.text(st.characters(), max_size=300).map(lambda text: text * 100))
-def test_of_a_long_text_the_beginning_is_kept_and_no_more_than_has_room(text: str) -> None:
-    kept = bounded(text)
-    assert text.startswith(kept)
-    assert len(json.dumps(kept)) - 2 <= TEXT_KEPT
-    assert kept == text or len(json.dumps(kept)) > TEXT_KEPT // 2
+@given(st.text(st.characters(), max_size=300).map(lambda text: text * 10), st.integers(100, 9_000))
+def test_of_a_long_text_beginning_and_end_are_kept_and_no_more_than_has_room(text: str, room: int) -> None:
+    kept = bounded(text, room)
+    assert len(json.dumps(kept)) - 2 <= room
+    if kept != text:
+        assert len(json.dumps(kept)) - 2 > room - 24, "two characters more, of twelve each, would have fitted"
+        beginning, gap, end = kept.partition(GAP)
+        assert gap, kept
+        assert text.startswith(beginning)
+        assert text.endswith(end)
+        assert len(json.dumps(end)) > len(json.dumps(beginning))
+
+
+def test_an_error_as_long_as_every_driver_keeps_is_kept_whole() -> None:
+    error = ('  File "a.py", line 1, in \n' * 400)[:8192]
+    assert bounded(error, ERROR_KEPT) == error
 
 
 def test_the_largest_body_has_room_for_a_past_a_reason_and_an_error() -> None:

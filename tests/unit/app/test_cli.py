@@ -206,7 +206,7 @@ def test_a_driver_without_dead_letters_says_so(project):
         "    async def close(self): ...\n"
         "queue = Plain()\n",
     )
-    refused("dead", "list", "--driver", "plain:queue", status=2, said="plain:// keeps no dead letters")
+    refused("dead", "list", "--driver", "plain:queue", status=2, said="plain:// cannot list dead letters")
 
 
 def test_config_shows_each_value_with_its_source(project):

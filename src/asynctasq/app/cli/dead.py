@@ -174,7 +174,8 @@ async def _dead_letters(app: App, spec: str | None) -> AsyncGenerator[tuple[Queu
     async with app.driver(spec) as driver:
         if not isinstance(driver, DeadLetters):
             raise UnsupportedByDriver(
-                f"the driver at {driver.location} keeps no dead letters that can be read; name another with --driver"
+                f"the driver at {driver.location} cannot list dead letters or find one by its id: `asynctasq stats` "
+                "counts them, the broker's own tools read them; name another driver with --driver"
             )
         yield driver, driver
 

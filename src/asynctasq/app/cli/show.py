@@ -54,9 +54,10 @@ async def _look(app: App, spec: str | None, id: str) -> dict[str, object]:
             if letter is not None:
                 return _dead(app, letter)
         if not isinstance(driver, Searchable):
+            whether = f"{id} is no dead letter, and the" if isinstance(driver, DeadLetters) else "the"
             raise UnsupportedByDriver(
-                f"{id} is no dead letter, and the driver at {driver.location} cannot find others by their ids: "
-                "`asynctasq stats` shows how many there are"
+                f"{whether} driver at {driver.location} cannot find tasks by their ids: `asynctasq stats` shows how many "
+                "there are"
             )
         raise Failed(
             f"there is no task {id} at {driver.location}: it has succeeded, was removed, or went to another driver "

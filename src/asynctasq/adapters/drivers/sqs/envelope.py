@@ -11,15 +11,23 @@ import binascii
 import json
 import math
 from base64 import b64decode, b64encode
+from bisect import bisect
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 from asynctasq.domain.errors import CorruptMessage
 
 VERSION = 1
 
-TEXT_KEPT = 8192
-"""How many characters of a reason or an error's text are kept, as JSON writes them."""
+REASON_KEPT = 8192
+"""How many characters of a reason are kept, as JSON writes them."""
+
+ERROR_KEPT = 2 * 8192
+"""How many of an error's text: the 8 KiB that every driver keeps, if they are ASCII, whatever JSON has to escape of it."""
+
+GAP = "\n[...]\n"
+"""Stands for what was left out."""
 
 MOST = 1_048_576
 """Bytes of a message of SQS, and of all messages of one request."""
@@ -27,7 +35,7 @@ MOST = 1_048_576
 LARGEST_BODY = 720 * 1024
 """Bytes of a body: in base64 they leave 64 KiB of a message to the header."""
 
-ROOM_TO_DIE = 2 * TEXT_KEPT + 512
+ROOM_TO_DIE = REASON_KEPT + ERROR_KEPT + 512
 """Bytes by which a message may grow: a past, a reason and an error are added to its header."""
 
 
@@ -80,8 +88,8 @@ def written(envelope: Envelope) -> str:
     header: dict[str, Any] = {"v": VERSION, "id": envelope.id, **{name: value for name, value in past.items() if value}}
     if envelope.dead is not None:
         header["dead"] = {
-            "reason": bounded(envelope.dead.reason),
-            "error": bounded(envelope.dead.error),
+            "reason": bounded(envelope.dead.reason, REASON_KEPT),
+            "error": bounded(envelope.dead.error, ERROR_KEPT),
             "attempts": envelope.dead.attempts,
         }
     return json.dumps(header, separators=(",", ":")) + b64encode(envelope.body).decode("ascii")
@@ -112,11 +120,24 @@ def read(text: str) -> Envelope:
         raise CorruptMessage(f"not a message of asynctasq ({type(error).__name__})") from error
 
 
-def bounded(text: str) -> str:
-    """As much of a text as is kept: escaped, a character may be written as twelve."""
-    while (size := len(json.dumps(text)) - 2) > TEXT_KEPT:
-        text = text[: min(len(text) * TEXT_KEPT // size, len(text) - 1)]
-    return text
+def bounded(text: str, room: int) -> str:
+    """As much of a text as has room in JSON, where a character may take twelve.
+
+    Of what is too long the middle goes: a traceback's end tells what was raised, and where.
+    """
+    if _size(text) <= room:
+        return text
+    beginning = room // 4
+    end = room - beginning - _size(GAP)
+    return _beginning(text, beginning) + GAP + _beginning(text[::-1], end)[::-1]
+
+
+def _beginning(text: str, room: int) -> str:
+    return text[: bisect(list(accumulate(map(_size, text[:room]))), room)]
+
+
+def _size(text: str) -> int:
+    return len(json.dumps(text)) - 2
 
 
 def waiting(envelope: Envelope, delay: float, hop: int) -> tuple[Envelope, int]:
