@@ -22,6 +22,7 @@ STAND_INS = Path(__file__).with_name("stand_ins")
 LANGUAGES = {"python", "sh", "toml", "text", "yaml", "ini", "dockerfile"} | {"sql"}  # the last is only shown
 WITH_PYTHON = sorted({block.page for block in BLOCKS if block.language == "python" and block.mark is None})
 TEST = re.compile(r"^(?:async )?def test_\w+\((?!self)", re.MULTILINE)
+WITH_AN_ADAPTER = [ROOT / "docs" / f"writing-{page}.md" for page in ("a-serializer", "an-executor")]
 NOT_RUN = 3
 """How many Python blocks say that they are not run. One more is a decision, not an accident."""
 
@@ -92,6 +93,26 @@ def test_the_tests_that_a_page_shows_pass(page: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert f"{len(TEST.findall(program(page)))} passed" in done.stdout
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("page", WITH_AN_ADAPTER, ids=name)
+def test_the_adapters_that_the_pages_write_keep_their_contract(page: Path, tmp_path: Path) -> None:
+    (tmp_path / f"test_{page.stem}.py").write_text(program(page))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"),
+            *("-o", "asyncio_default_fixture_loop_scope=function"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed, done.stdout
+    assert int(passed[1]) > 20, done.stdout
 
 
 @pytest.mark.timeout(240)  # a type checker's cold start, on a machine that runs other tests beside it

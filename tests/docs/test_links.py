@@ -10,6 +10,7 @@ from tests.docs.blocks import MISTAKES, PAGES, ROOT
 
 FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?P<path>[^)#\s]*)(?:#(?P<heading>[^)\s]+))?(?: \"(?P<test>\w+)\")?\)")
+NAMED = re.compile(r"`((?:src|examples|tests|scripts|benchmarks|docs)/[\w./-]+)`")
 ALL = [
     MISTAKES,
     *PAGES,
@@ -36,6 +37,12 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
         assert target.exists(), f"{page.name}: there is no {link['path']}"
         if link["heading"]:
             assert link["heading"] in anchors(target), f"{page.name}: {target.name} has no heading {link['heading']}"
+
+
+@pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
+def test_the_files_that_a_page_names_are_there(page: Path) -> None:
+    missing = [path for path in NAMED.findall(FENCED.sub("", page.read_text())) if not (ROOT / path).exists()]
+    assert not missing
 
 
 def test_each_line_of_the_readmes_table_has_a_proof_that_exists() -> None:
