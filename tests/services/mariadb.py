@@ -16,13 +16,13 @@ import pymysql
 import pytest
 from tests.services import Program, Server, find, given, missing, on_path
 
-COMMAND = "apt-get install mariadb-server-core"
+COMMAND = "apt-get install mariadb-server-core mariadb-client-core"
 UNSAFE = ("innodb-flush-log-at-trx-commit=2", "innodb-doublewrite=0", "innodb-flush-method=nosync")
 """For tests in which no machine dies: they wait for no disk. What was acknowledged survives a kill -9 all the same."""
 
 
 def program() -> Program | None:
-    """The server to start: MariaDB of this machine. It needs its mariadb-install-db."""
+    """The server to start: MariaDB of this machine. It needs its mariadb-install-db, which needs my_print_defaults."""
     return find("mysql", binary=_of_this_machine, wheel=lambda: None)
 
 
@@ -111,7 +111,7 @@ def mysql_url() -> Generator[str]:
 
 def _of_this_machine() -> str | None:
     found = on_path("mariadbd", "/usr/sbin", "/usr/libexec")
-    return found if found and on_path("mariadb-install-db") else None
+    return found if found and on_path("mariadb-install-db") and on_path("my_print_defaults") else None
 
 
 def _user() -> str | None:
