@@ -11,11 +11,14 @@ from uuid import uuid4
 
 import pytest
 import uvloop
+from tests.services import mariadb
+from tests.services import sqs as service
 from tests.services.postgres import execute
 from tests.services.proxy import Proxy
 
-from asynctasq.domain.errors import Indeterminate
+from asynctasq.domain.errors import DriverUnavailable, Indeterminate
 from asynctasq.domain.message import Message
+from asynctasq.drivers.mysql_driver import MySQLDriver
 from asynctasq.drivers.postgres_driver import PostgresDriver
 from asynctasq.drivers.redis_driver import RedisDriver
 from asynctasq.ports.driver import QueueDriver
@@ -52,7 +55,21 @@ def postgres(postgres_url: str) -> Generator[Broker]:
     execute(postgres_url, f"DROP SCHEMA {schema} CASCADE")
 
 
-@pytest.fixture(params=["redis", "postgres"])
+@pytest.fixture
+def mysql(mysql_url: str) -> Generator[Broker]:
+    prefix = f"idle_{uuid4().hex[:12]}_"
+    asyncio.run(MySQLDriver(mysql_url, table_prefix=prefix).install())
+    yield mysql_url, lambda url: MySQLDriver(url, table_prefix=prefix)
+    mariadb.execute(mysql_url, f"DROP TABLE {prefix}message, {prefix}version")
+
+
+@pytest.fixture
+def sqs(moto_url: str) -> Broker:
+    prefix = f"idle-{uuid4().hex[:8]}-"
+    return moto_url, lambda url: service.driver(url, queue_prefix=prefix)
+
+
+@pytest.fixture(params=["redis", "postgres", "mysql", "sqs"])
 def broker(request: pytest.FixtureRequest) -> Broker:
     return request.getfixturevalue(request.param)
 
@@ -94,7 +111,7 @@ def test_of_connections_that_fell_silent_while_idle_one_costs_a_verb_its_time_an
             with proxy.half_open():
                 pass  # those that there are will never hear a reply again
             began = time.monotonic()
-            with pytest.raises(Indeterminate):
+            with pytest.raises((DriverUnavailable, Indeterminate)):
                 await ready(driver)
             assert time.monotonic() - began <= FIVE_SECONDS
             assert await ready(driver) == MESSAGES

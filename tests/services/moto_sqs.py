@@ -4,6 +4,7 @@
   is one step.
 * It looks at all messages of a queue, several times over, for each that is sent, received or deleted. Here it does so when it is
   asked about them.
+* It hangs up after each answer.
 * It takes characters that SQS refuses.
 * It refuses a message alone that says it is `to-be-refused`.
 * It fails, or refuses, when it is told to.
@@ -12,6 +13,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -20,17 +22,25 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs
 
+from aiohttp import web
 from moto.core.utils import unix_time_millis
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.sqs.exceptions import InvalidParameterValue, SQSException
 from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
-from werkzeug.serving import make_server
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 LOOK = 0.02
 """Seconds between two looks of a receive that waits: moto's own is a second."""
+
+THREADS = 200
+"""Requests at the same time: those that wait for messages are among them."""
+
+MOST = 2 << 20
+"""Bytes of a request: what SQS takes, and some more."""
 
 REFUSED = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What a message of SQS may not contain."""
@@ -189,13 +199,31 @@ class Application:
         return [json.dumps(answer).encode()]
 
 
-class Handler(MotoRequestHandler):
-    """One that keeps connections open and says nothing."""
+application = Application()
 
-    protocol_version = "HTTP/1.1"
 
-    def log_request(self, *_: object) -> None: ...
+async def serve(request: web.Request) -> web.Response:
+    """One request, in a thread of its own: it may wait for messages."""
+    environ = EnvironBuilder(
+        base_url=f"http://{request.host}",
+        path=request.path,
+        query_string=request.query_string,
+        method=request.method,
+        headers=list(request.headers.items()),
+        data=await request.read(),
+    ).get_environ()
+    body, status, headers = await asyncio.to_thread(run_wsgi_app, application, environ, buffered=True)
+    headers.remove("Content-Length")  # it is counted anew
+    return web.Response(body=b"".join(body), status=int(status.split()[0]), headers=headers)
+
+
+async def served() -> web.Application:
+    """The server, of HTTP as SQS speaks it: connections stay open between requests, which moto's own are not."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=THREADS))
+    app = web.Application(client_max_size=MOST)
+    app.router.add_route("*", "/{place:.*}", serve)
+    return app
 
 
 if __name__ == "__main__":
-    make_server("127.0.0.1", int(sys.argv[1]), Application(), threaded=True, request_handler=Handler).serve_forever()
+    web.run_app(served(), host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None)

@@ -74,7 +74,15 @@ class Server:
                         applied = wire.applied
                     await asyncio.sleep(random.uniform(0.0, 0.05))
         except THEIRS as error:
+            if not is_answer(error):
+                self._forget_idle()
             raise translated(error, self.location, applied=applied) from error
+
+    def _forget_idle(self) -> None:
+        """Where one has fallen silent, those that lie idle are as old or older, and each would cost a verb all its time."""
+        idle, self._idle = self._idle, []
+        for wire in idle:
+            wire.abort()
 
     async def close(self) -> None:
         """Close every connection; those at work, when they are done."""

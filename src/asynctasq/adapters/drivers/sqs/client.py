@@ -26,6 +26,10 @@ PATIENCE = 4.5
 CONNECTING = 3.0
 """Seconds for a connection: less than a verb has, so that it can say that nothing was sent."""
 
+IDLE = 4.0
+"""Seconds after which a connection that nobody has used is not used again. Where one has fallen silent it costs a verb more than
+these, and those that lay idle beside it, as likely to be dead, cost no other verb anything."""
+
 AT_ONCE = 10
 """Entries of one request."""
 
@@ -140,6 +144,7 @@ async def opened(
         read_timeout=60,  # time is bounded by whoever asks
         max_pool_connections=connections,
         tcp_keepalive=True,
+        connector_args={"keepalive_timeout": IDLE},
     )
     where = location_of(endpoint_url, region)
     try:
