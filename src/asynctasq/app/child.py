@@ -70,7 +70,10 @@ class Child(Performer):
         header = self._codec.header(message)
         function = self._registry.find(header.name)
         if function is None:
-            raise TaskNotFound(f"no task {header.name!r} is registered in this child process")
+            raise TaskNotFound(
+                f"no task {header.name!r} is registered in this child process: "
+                "make it at the top of a module that the app imports"
+            )
         call = self._codec.decode(header, message)
         context = self._context.copy()
         found = context.run(self._fetch, function, call.refs) if call.refs else None

@@ -120,7 +120,9 @@ class Codec:
             UndecodableTask: the body is too large or malformed.
         """
         if len(message.body) > self._max_body:
-            raise UndecodableTask(f"the body has {len(message.body):,} bytes, over the limit of {self._max_body:,}")
+            raise UndecodableTask(
+                f"the body has {len(message.body):,} bytes, over the limit of {self._max_body:,}: raise this worker's limits.body"
+            )
         body: Any = self._serializer.loads(message.body, id=message.id, queue=message.queue)
         if not _is_list_of(body, str, dict, bytes):
             raise UndecodableTask("the body is not [name, overrides, arguments]")

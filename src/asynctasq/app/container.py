@@ -143,7 +143,8 @@ def _resolver_of_others(settings: Settings, name: str) -> ModelResolver:
     made: ModelResolver = plugins.build(plugins.RESOLVERS, name, options, path=f"resolvers.{name}")
     if made.orm != name:  # references would not be found again
         raise ConfigurationError(
-            f"the resolver {name!r} writes references of {made.orm!r}: both have to be the module that its ORM is imported as"
+            f"the resolver {name!r} writes references of {made.orm!r}: "
+            "give both the name of the module that its ORM is imported as"
         )
     return made
 

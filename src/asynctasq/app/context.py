@@ -38,5 +38,7 @@ def current_task() -> CurrentTask:
     """
     running = CURRENT.get()
     if running is None:
-        raise AsyncTasQError("current_task() was called outside a running task: only a worker sets it")
+        raise AsyncTasQError(
+            "current_task() was called outside a running task: call it in the task, while a worker runs it"
+        )
     return running

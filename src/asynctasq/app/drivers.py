@@ -44,7 +44,7 @@ def check_driver(driver: object) -> None:
             _check_name(name)
     elif isinstance(driver, type) or not all(hasattr(driver, verb) for verb in ("capabilities", "claim", "settle")):
         raise ConfigurationError(
-            f"driver={driver!r} is neither a driver's name nor a driver instance such as SQLiteDriver('queue.db')"
+            f"driver={driver!r} is no driver: use a driver's name, or an instance such as SQLiteDriver('queue.db')"
         )
 
 

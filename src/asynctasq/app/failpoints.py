@@ -44,7 +44,7 @@ def parse(text: str) -> dict[str, tuple[str, int | None]]:
         known_action = action in {"exit", "stop"} or action.removeprefix("sleep:").replace(".", "", 1).isdigit()
         if name not in NAMES or not known_action or (nth and not nth.isdigit()):
             raise ConfigurationError(
-                f"ASYNCTASQ_FAILPOINTS: {entry!r} is not NAME=exit|stop|sleep:SECONDS[@N] with NAME of "
+                f"ASYNCTASQ_FAILPOINTS: {entry!r} cannot be read: write NAME=exit|stop|sleep:SECONDS[@N] with NAME of "
                 f"{', '.join(sorted(NAMES))}"
             )
         points[name] = (action, int(nth) if nth else None)

@@ -52,7 +52,7 @@ def import_file(file: Path) -> ModuleType:
     """
     file = file.resolve()
     if not file.is_file():
-        what = "a folder: name a file or a module in it" if file.is_dir() else "no such file"
+        what = "a folder: name a file or a module in it" if file.is_dir() else "no such file; name one from this folder"
         raise ConfigurationError(f"cannot import {file}: {what}")
     name = module_name(file)
     if name is None:
@@ -96,7 +96,7 @@ def _import(name: str, shown: str) -> ModuleType:
         where = ", ".join(dict.fromkeys(entry for entry in sys.path if Path(entry).is_dir()))
         near = did_you_mean(error.name, _modules_here())
         raise ConfigurationError(
-            f"cannot import {shown}: there is no module {error.name!r} in {where}{near}"
+            f"cannot import {shown}: there is no module {error.name!r} in {where}{near or '; name a module of yours, or a file'}"
         ) from error
     except Left:
         raise
@@ -127,5 +127,7 @@ def _attribute(module: ModuleType, attribute: str, spec: str) -> object:
             value = getattr(value, name)
         except AttributeError as error:
             near = did_you_mean(name, dir(value))
-            raise ConfigurationError(f"cannot use {spec!r}: {value!r} has no attribute {name!r}{near}") from error
+            raise ConfigurationError(
+                f"cannot use {spec!r}: {value!r} has no attribute {name!r}{near or '; name one that it has'}"
+            ) from error
     return value

@@ -75,7 +75,8 @@ class Parameters:
                 exact = same(value, lifted, is_row)
             except Exception as error:
                 raise SerializationError(
-                    f"argument {name!r} of task {task!r} cannot be rebuilt from its annotation: {why(error)}"
+                    f"argument {name!r} of task {task!r} cannot be rebuilt from its annotation: "
+                    f"annotate the parameter with what is passed ({why(error)})"
                 ) from error
             if exact:
                 return lowered
@@ -113,7 +114,8 @@ class Parameters:
                 lifted = lift(value)
             except Exception as error:
                 raise UndecodableTask(
-                    f"argument {name!r} of task {task!r} does not fit its annotation: {why(error)}"
+                    f"argument {name!r} of task {task!r} does not fit its annotation: "
+                    f"let both sides have the same code, then requeue it ({why(error)})"
                 ) from error
             if (
                 is_row is not None
@@ -121,7 +123,7 @@ class Parameters:
                 and any(id(row) not in rows for row in rows_in(lifted, is_row))
             ):
                 raise UndecodableTask(
-                    f"argument {name!r} of task {task!r} has plain data where its annotation has a row"
+                    f"argument {name!r} of task {task!r} has plain data where its annotation has a row: dispatch it with the row"
                 )
             return lifted
 

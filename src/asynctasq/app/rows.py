@@ -96,10 +96,16 @@ class Rows:
         except TimeoutError as error:
             if not clock.expired():
                 raise
-            raise TaskTimeout(f"the rows among its arguments were not fetched within {limit:g} s") from error
+            raise TaskTimeout(
+                f"the rows among its arguments were not fetched within {limit:g} s: "
+                "look at the database, or give the task a longer timeout"
+            ) from error
         if on_missing != "none" and (gone := [ref for ref in refs if found[id(ref)] is None]):
             told = ", ".join(dict.fromkeys(f"{ref.label} {ref.pk!r}" for ref in gone[:3]))
-            raise ModelNotFound(f"no longer in the database: {told}{' and others' if len(gone) > 3 else ''}")
+            raise ModelNotFound(
+                f"no longer in the database: {told}{' and others' if len(gone) > 3 else ''}; "
+                "set on_missing, if the task can do without"
+            )
         return found
 
     def surround(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,7 +125,9 @@ class Rows:
     def _resolver(self, orm: str) -> ModelResolver:
         resolver = self._resolvers.get(orm)
         if resolver is None:
-            raise UndecodableTask(f"an argument is a row of {orm!r}, of which this worker has imported no model")
+            raise UndecodableTask(
+                f"an argument is a row of {orm!r}, of which this worker has imported no model: import it in the app"
+            )
         return resolver
 
 

@@ -115,7 +115,7 @@ def build_worker(
     longest = description.capabilities.max_lease
     if longest is not None and options.lease > longest:
         raise ConfigurationError(
-            f"worker.lease={options.lease:g}: the driver at {description.location} takes {longest:g} s at most"
+            f"worker.lease={options.lease:g}: the driver at {description.location} takes {longest:g} s at most; use a shorter one"
         )
     worker: Worker = container.worker(
         options,

@@ -171,7 +171,7 @@ def _dotenv(cwd: Path, paths: Sequence[str]) -> Layer:
     try:
         values = dotenv_values(file)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot read {file}: {error}") from error
+        raise ConfigurationError(f"cannot read {file}: correct it, or its permissions ({error})") from error
     return _environment(values, f"{file}: ", cwd, paths)
 
 
@@ -182,7 +182,7 @@ def _pyproject(cwd: Path, paths: Sequence[str]) -> Layer:
     try:
         table: object = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("asynctasq", {})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"cannot read {file}: {error}") from error
+        raise ConfigurationError(f"cannot read {file}: correct it, or its permissions ({error})") from error
     if not isinstance(table, dict):
         raise ConfigurationError(f"{file}: tool.asynctasq is a {type(table).__name__}: write a table [tool.asynctasq]")
     return read(cast("Mapping[str, object]", table), str(file), paths, file.parent)
@@ -195,7 +195,7 @@ def _without_url(layer: Layer) -> Layer:
     scheme, _, rest = url.partition("://")
     if scheme == "memory":
         if rest.strip("/"):
-            raise ConfigurationError(f"driver={url!r} ({source}): 'memory://' takes nothing more")
+            raise ConfigurationError(f"driver={url!r} ({source}): write memory:// and nothing more")
         return {**layer, "driver": Given("memory", source)}
     if scheme not in _URL_NAMES:
         return layer  # another package's driver, or nobody's: `drivers` knows
@@ -249,4 +249,4 @@ def _warn_unknown(variable: str, nearest: str) -> None:
 def _nearest(name: str, names: Sequence[str]) -> str:
     without_its_group = [known for known in names if known.endswith(f".{name}")]
     near = without_its_group or difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    return f"; did you mean {near[0]}?" if near else "; `asynctasq config show` lists those there are"

@@ -156,7 +156,9 @@ def _no_option(name: str) -> str:
 
 def _is_async(fn: Callable[..., object]) -> bool:
     if not callable(fn) or isinstance(fn, (type, TaskFunction)):
-        raise ConfigurationError(f"@task needs a function, not {fn!r}")
+        raise ConfigurationError(
+            f"@task needs a function, not {fn!r}: use it as in `@task` or `@task(queue='mail')` above a `def`"
+        )
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
         raise ConfigurationError(
             f"@task cannot run the generator {fn.__qualname__}(): nobody would consume what it yields; make it a plain function, "
@@ -187,5 +189,5 @@ def _all_pending(pending: Iterable[PendingTask]) -> list[PendingTask]:
     calls = list(pending)
     for call in calls:
         if not isinstance(cast("object", call), PendingTask):
-            raise TypeError(f"dispatch_many() takes bound calls such as [f(1), f(2)], not {call!r}")
+            raise TypeError(f"dispatch_many() takes bound calls, not {call!r}: write [f(1), f(2)]")
     return calls

@@ -36,7 +36,8 @@ def refusal_of_message(message: Message, capabilities: Capabilities, driver: str
         )
     if capabilities.max_delay is not None and message.delay > capabilities.max_delay:
         return UnsupportedByDriver(
-            f"message {message.id!r} has a delay of {message.delay:g} s; the {driver} driver takes {capabilities.max_delay:g} s"
+            f"message {message.id!r} has a delay of {message.delay:g} s; "
+            f"the {driver} driver takes {capabilities.max_delay:g} s: use a shorter one"
         )
     return None
 

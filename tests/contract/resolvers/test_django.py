@@ -127,7 +127,7 @@ def test_django_is_set_up_by_its_own_variable(tmp_path: Path) -> None:
     script = "from asynctasq.app.container import set_orms_up; set_orms_up(); from django.apps import apps; print(apps.ready)"
     for settings, said in (
         ("shop_settings", "True"),
-        ("no_such_settings", "cannot set up Django by DJANGO_SETTINGS_MODULE"),
+        ("no_such_settings", "cannot set up Django: correct DJANGO_SETTINGS_MODULE"),
     ):
         ran = subprocess.run(
             [sys.executable, "-c", script],

@@ -53,7 +53,7 @@ async def test_without_being_initialised_the_line_to_add_is_shown() -> None:
 
 @pytest.mark.asyncio
 async def test_a_configuration_that_does_not_work_is_told_at_the_start() -> None:
-    with pytest.raises(ConfigurationError, match="tortoise_config does not work: "):
+    with pytest.raises(ConfigurationError, match="correct tortoise_config, with which Tortoise cannot be initialised "):
         await TortoiseResolver({"db_url": "nothing://", "modules": {}}).open()
 
 

@@ -123,7 +123,7 @@ def test_show_says_so_where_the_driver_cannot_find_tasks(project):
     )
     result = cli("show", "x", "--driver", "plain:queue")
     assert result.exit_code == 2
-    assert "plain:// cannot find others by their ids: `asynctasq stats`" in result.stderr
+    assert "plain:// cannot find tasks by their ids: `asynctasq stats`" in result.stderr
 
 
 # init-env

@@ -126,7 +126,10 @@ def test_a_module_that_does_not_parse_is_shown_with_the_line(project):
 
 
 def test_a_file_that_does_not_exist_is_named(project):
-    assert refusal("shop/jobs.py") == f"cannot import {project.folder / 'shop/jobs.py'}: no such file"
+    assert (
+        refusal("shop/jobs.py")
+        == f"cannot import {project.folder / 'shop/jobs.py'}: no such file; name one from this folder"
+    )
 
 
 def test_a_folder_is_no_module(project):

@@ -232,7 +232,7 @@ async def test_a_task_whose_row_is_gone_is_a_dead_letter_at_once():
     await bench.drain()
     (dead,) = await bench.dead()
     assert (dead.reason, dead.attempts, SEEN) == ("a row among its arguments is gone", 1, [])
-    assert dead.error == "no longer in the database: toy.Row 5"
+    assert dead.error == "no longer in the database: toy.Row 5; set on_missing, if the task can do without"
 
 
 @virtual

@@ -222,7 +222,7 @@ def test_unknown_keys_are_all_named_with_the_nearest_setting(tmp_path):
         "drivr (init()): there is no such setting; did you mean driver?",
         "worker.concurency (init()): there is no such setting; did you mean worker.concurrency?",
         "lease (init()): there is no such setting; did you mean worker.lease?",
-        "4 (init()): there is no such setting",
+        "4 (init()): there is no such setting; `asynctasq config show` lists those there are",
     ]
 
 

@@ -199,9 +199,9 @@ def test_a_driver_may_be_named_by_any_url_of_its_broker(url: str) -> None:
 def test_an_unknown_driver_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UnknownDriver, match="did you mean 'sqlite'"):
         task(driver="sqlit")
-    with pytest.raises(ConfigurationError, match="neither a driver's name nor a driver instance"):
+    with pytest.raises(ConfigurationError, match="is no driver: use a driver's name, or an instance"):
         task(driver=42)  # type: ignore[call-overload] # pyright: ignore -- that is the test
-    with pytest.raises(ConfigurationError, match="neither"):
+    with pytest.raises(ConfigurationError, match="is no driver: use a driver's name, or an instance"):
         task(driver=MemoryDriver)  # type: ignore[call-overload] # pyright: ignore -- that is the test
 
 

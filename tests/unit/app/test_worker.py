@@ -676,7 +676,7 @@ async def test_contextvars_do_not_leak_from_one_task_to_the_next() -> None:
 
 @virtual
 async def test_current_task_outside_a_task_is_a_clear_error() -> None:
-    with pytest.raises(AsyncTasQError, match="outside a running task"):
+    with pytest.raises(AsyncTasQError, match="outside a running task: call it in the task"):
         current_task()
 
 

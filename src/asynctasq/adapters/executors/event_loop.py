@@ -88,9 +88,12 @@ class EventLoopExecutor(LocalExecutor):
         if await self._stop(inner):
             error = inner.result()[1]
             late = None if isinstance(error, asyncio.CancelledError) else error
-            raise TaskTimeout(f"ran past its timeout of {timeout:g} s and was cancelled") from late
+            raise TaskTimeout(
+                f"ran past its timeout of {timeout:g} s and was cancelled: give it a longer timeout if it may take so long"
+            ) from late
         raise TaskTimeout(
-            f"ran past its timeout of {timeout:g} s and still runs {self._grace:g} s after it was cancelled",
+            f"ran past its timeout of {timeout:g} s and still runs {self._grace:g} s "
+            "after it was cancelled: let it end when it is",
             still_running=inner,
         )
 

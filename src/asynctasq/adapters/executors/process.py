@@ -92,7 +92,9 @@ class ProcessExecutor(RemoteExecutor):
             except TimeoutError:
                 gently = await self._stop(child)
                 how = "" if gently else f", {self._grace:g} s after SIGTERM"
-                raise TaskTimeout(f"ran past its timeout of {timeout:g} s and was killed{how}") from None
+                raise TaskTimeout(
+                    f"ran past its timeout of {timeout:g} s and was killed{how}: give it a longer timeout if it may take so long"
+                ) from None
             except asyncio.CancelledError:
                 await self._stop(child)
                 raise

@@ -165,7 +165,8 @@ class _Job:
         if not self.outcome.done():
             self._returned = self._inbox.loop.create_future()
             late = TaskTimeout(
-                f"ran past its timeout of {self._timeout:g} s; a thread cannot be stopped, its result will be ignored",
+                f"ran past its timeout of {self._timeout:g} s; a thread cannot be stopped, "
+                "its result will be ignored: use process=True",
                 still_running=self._returned,
             )
             self.outcome.set_result((None, late))

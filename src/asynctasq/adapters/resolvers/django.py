@@ -60,7 +60,7 @@ class DjangoResolver(ModelResolver):
         if _model(meta.label) is not type(row):
             raise SerializationError(
                 f"no worker could find the model {type(row).__module__}.{meta.object_name} by its label {meta.label!r}: "
-                "it is not, or no longer, the one that Django's app registry has"
+                "it is not the one that Django's app registry has; define it once, in the models of an app of INSTALLED_APPS"
             )
         alias = cast("str", row._state.db)
         ref = ModelRef(orm=self.orm, label=meta.label, pk=key, alias=None if alias == DEFAULT_DB_ALIAS else alias)
@@ -79,10 +79,12 @@ class DjangoResolver(ModelResolver):
         for ref in refs:
             model = _model(ref.label)
             if model is None:
-                raise unknown_label(ref, "no app of INSTALLED_APPS has it")
+                raise unknown_label(ref, "add its app to INSTALLED_APPS")
             alias = DEFAULT_DB_ALIAS if ref.alias is None else ref.alias
             if alias not in tuple(connections):
-                raise UndecodableTask(f"a reference to {ref.label!r} is to a database that is not in DATABASES")
+                raise UndecodableTask(
+                    f"a reference to {ref.label!r} is to a database that is not in DATABASES: add it to this worker's settings"
+                )
             wanted.append(((model, alias), _checked_key(model, ref)))
         return await fetch_each(wanted, self._fetch)
 
@@ -155,7 +157,7 @@ def set_up() -> None:
         django.setup()
     except Exception as error:
         raise ConfigurationError(
-            f"cannot set up Django by DJANGO_SETTINGS_MODULE: {type(error).__name__}: {error}"
+            f"cannot set up Django: correct DJANGO_SETTINGS_MODULE or its module ({type(error).__name__}: {error})"
         ) from error
 
 

@@ -46,7 +46,9 @@ def plain(value: object) -> object:
 
 def wrong_key(ref: ModelRef, why: str) -> UndecodableTask:
     """The refusal of a reference for its key, without the key: errors end up in logs."""
-    return UndecodableTask(f"the key of a reference to {ref.label!r} {why}")
+    return UndecodableTask(
+        f"the key of a reference to {ref.label!r} {why}: dispatch the row anew, if its key was changed"
+    )
 
 
 def unknown_label(ref: ModelRef, advice: str) -> UndecodableTask:

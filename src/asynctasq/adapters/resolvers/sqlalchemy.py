@@ -53,7 +53,9 @@ class SQLAlchemyResolver(ModelResolver):
                 f"this {model.__qualname__} has no primary key yet: add it to a session and commit, then dispatch"
             )
         if state.deleted or state.was_deleted:
-            raise SerializationError(f"this {model.__qualname__} was deleted: there will be no row to fetch")
+            raise SerializationError(
+                f"this {model.__qualname__} was deleted: pass its values instead, as there will be no row to fetch"
+            )
         label = _label(model)
         if label is None:
             raise SerializationError(
@@ -79,7 +81,7 @@ class SQLAlchemyResolver(ModelResolver):
         for ref in refs:
             model = _model(ref.label)
             if model is None:
-                raise unknown_label(ref, "it is in no module that the worker has imported, or is not mapped")
+                raise unknown_label(ref, "import its module in the app, and map it")
             if ref.alias is not None:
                 raise UndecodableTask(f"a reference to {ref.label!r} names a database, which SQLAlchemy's do not")
             wanted.append((model, _checked_key(_mapper(model), ref)))
@@ -105,7 +107,9 @@ class SQLAlchemyResolver(ModelResolver):
             if isinstance(error, DBAPIError):
                 raise
             # Not the database refused the key, but the type of its column, before anything was sent.
-            raise UndecodableTask(f"a key of {model.__qualname__} does not fit its column's type") from error
+            raise UndecodableTask(
+                f"a key of {model.__qualname__} does not fit its column's type: dispatch the row anew, if that was changed"
+            ) from error
 
 
 def _fetch_and_close(session: Session, model: type, keys: Sequence[Any]) -> Mapping[Any, object]:

@@ -49,7 +49,7 @@ class TortoiseResolver(ModelResolver):
         if _model(label) is not model:
             raise SerializationError(
                 f"no worker could find the model {model.__module__}.{model.__name__}: "
-                "it is not one that Tortoise was initialised with"
+                "add its module to those that Tortoise is initialised with"
             )
         ref = ModelRef(orm=self.orm, label=label, pk=key)
         try:
@@ -68,7 +68,9 @@ class TortoiseResolver(ModelResolver):
                 Tortoise.init(config=config) if {"connections", "apps"} <= config.keys() else Tortoise.init(**config)
             )
         except Exception as error:
-            raise ConfigurationError(f"tortoise_config does not work: {type(error).__name__}: {error}") from error
+            raise ConfigurationError(
+                f"correct tortoise_config, with which Tortoise cannot be initialised ({type(error).__name__}: {error})"
+            ) from error
         self._opened = True
 
     async def resolve(self, refs: Sequence[ModelRef]) -> Sequence[object | None]:
@@ -82,7 +84,7 @@ class TortoiseResolver(ModelResolver):
         for ref in refs:
             model = _model(ref.label)
             if model is None:
-                raise unknown_label(ref, "Tortoise was not initialised with it")
+                raise unknown_label(ref, "add its module to those of tortoise_config")
             if ref.alias is not None:
                 raise UndecodableTask(f"a reference to {ref.label!r} names a database, which Tortoise's do not")
             wanted.append((model, _checked_key(model, ref)))

@@ -94,5 +94,7 @@ def _tls(options: Mapping[str, str]) -> ssl.SSLContext | None:
         if "ssl-cert" in options:
             context.load_cert_chain(options["ssl-cert"], options.get("ssl-key"))
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"mysql.dsn: ssl-ca, ssl-cert or ssl-key cannot be read: {error}") from error
+        raise ConfigurationError(
+            f"mysql.dsn: ssl-ca, ssl-cert or ssl-key cannot be read: check the paths and the files ({error})"
+        ) from error
     return context

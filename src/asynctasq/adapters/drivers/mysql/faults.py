@@ -14,19 +14,19 @@ _CONTENDED = {1205, 1213}
 """Lock wait timeout, deadlock: nothing was applied, because somebody else was faster."""
 
 _FOR_GOOD = {
-    NO_TLS: "it cannot encrypt, which ssl-mode of mysql.dsn demands",
+    NO_TLS: "it cannot encrypt, which ssl-mode of mysql.dsn demands: turn TLS on there, or take ssl-mode away",
     IN_THE_CLEAR: "it would have the password shown on the way: add ?ssl-mode=required to mysql.dsn",
-    1044: "this user may not use that database",
+    1044: "this user may not use that database: grant it access, or check the end of mysql.dsn",
     1045: "it refuses the user name or password: check mysql.dsn",
     1049: "it has no such database: create it, or check the end of mysql.dsn",
     1054: "the tables of asynctasq are not as this version needs them: run `asynctasq migrate`",
-    1142: "this user may not do what a queue needs",
-    1143: "this user may not do what a queue needs",
+    1142: "this user may not do what a queue needs: grant it SELECT, INSERT, UPDATE and DELETE on the tables",
+    1143: "this user may not do what a queue needs: grant it SELECT, INSERT, UPDATE and DELETE on the tables",
     1146: "the tables of asynctasq are not there: run `asynctasq migrate`",
-    1227: "this user may not do what a queue needs",
-    1251: "it logs users in as this client cannot",
+    1227: "this user may not do what a queue needs: grant it SELECT, INSERT, UPDATE and DELETE on the tables",
+    1251: "it logs users in as this client cannot: give the user the plugin mysql_native_password or caching_sha2_password",
     1698: "it refuses the user name or password: check mysql.dsn",
-    3118: "it has locked this user's account",
+    3118: "it has locked this user's account: unlock it, or name another user in mysql.dsn",
     3159: "it demands TLS: add ?ssl-mode=required to mysql.dsn",
 }
 _FOR_NOW = {

@@ -51,7 +51,7 @@ def fitness_of(variables: Mapping[str, str], where: str) -> Fitness:
     numbers = re.search(r"(\d+)\.(\d+)\.(\d+)", version.removeprefix("5.5.5-"))
     if numbers is None or tuple(map(int, numbers.groups())) < OLDEST[product]:
         least = ", ".join(f"{name} {'.'.join(map(str, oldest))}" for name, oldest in OLDEST.items())
-        raise ConfigurationError(f"{where} is {product} {version}: {least} are the least")
+        raise ConfigurationError(f"{where} is {product} {version}: use {least} or newer")
     if variables.get("log_bin") == "ON" and variables.get("binlog_format") == "STATEMENT":
         raise ConfigurationError(
             f"{where} has binlog_format=STATEMENT, in which no queue can be replicated: set it to ROW"

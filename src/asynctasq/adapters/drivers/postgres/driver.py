@@ -347,7 +347,7 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
                 "set postgres.notify to false"
             )
         if version < OLDEST:
-            raise ConfigurationError(f"{where} is version {version // 10_000}: 12 is the least")
+            raise ConfigurationError(f"{where} is version {version // 10_000}: use 12 or newer")
         if encoding != "UTF8":
             raise ConfigurationError(f"{where} has the encoding {encoding}: create a database with ENCODING 'UTF8'")
         if tables is None or tables < VERSION:

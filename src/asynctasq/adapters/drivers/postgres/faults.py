@@ -20,7 +20,7 @@ _UNPREPARED = (
     "set postgres.statement_cache_size to 0"
 )
 _FOR_GOOD = {
-    "08P01": "it does not take our settings; behind a PgBouncer set postgres.notify to false",
+    "08P01": "it does not take our settings: set postgres.notify to false, if it is a PgBouncer",
     "26000": _UNPREPARED,
     "42P05": _UNPREPARED,
     "28": "it refuses the user name or password: check postgres.dsn",
@@ -28,7 +28,7 @@ _FOR_GOOD = {
     "3F000": "the tables of asynctasq are not there: run `asynctasq migrate`",
     "42P01": "the tables of asynctasq are not there: run `asynctasq migrate`",
     "42703": "the tables of asynctasq are not as this version needs them: run `asynctasq migrate`",
-    "42501": "this user may not do what a queue needs",
+    "42501": "this user may not do what a queue needs: grant it what `asynctasq doctor` says",
 }
 _FOR_NOW = {
     "25006": "it is a standby that cannot be written to; writes go to its primary",
@@ -72,7 +72,7 @@ def _of_tls(error: Exception, said: str) -> str | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return "its certificate is not trusted: name its CA with ?sslrootcert=FILE in postgres.dsn"
     if "rejected SSL upgrade" in said:
-        return "it does not speak TLS, on which sslmode in postgres.dsn insists"
+        return "it does not speak TLS, on which sslmode in postgres.dsn insists: turn ssl on there, or write sslmode=prefer"
     if isinstance(error, ClientConfigurationError):
-        return "postgres.dsn asks for what cannot be"
+        return "postgres.dsn asks for what cannot be: correct it"
     return None

@@ -54,7 +54,7 @@ class Address:
         if not isinstance(options.get("db", 0), int) or options.get("db", 0) < 0:
             raise ConfigurationError(f"db={options['db']!r}: use a database number, 0 or more")
         if read.kind == "cluster" and options.get("db"):
-            raise ConfigurationError(f"db={options['db']!r}: a cluster has the database 0 only")
+            raise ConfigurationError(f"db={options['db']!r}: a cluster has the database 0 only: leave it out")
         if "path" not in options:
             options["socket_keepalive"] = True
         self.kind, self.places, self.service = read.kind, read.places, read.service
@@ -119,7 +119,9 @@ def _read(url: str) -> _Read:
     for option in parse_qs(parts.query, keep_blank_values=True):
         if option not in (known := OPTIONS[parts.scheme]):
             takes = f"takes {', '.join(known)}" if known else "takes none"
-            raise ConfigurationError(f"redis.url has the option {option!r}; {parts.scheme}:// {takes}")
+            raise ConfigurationError(
+                f"redis.url has the option {option!r}, and {parts.scheme}:// {takes}: take it away"
+            )
     shown = unquote(parts.path) if base == "unix" else ",".join(f"{host}:{port}" for host, port in places)
     return _Read(
         scheme=parts.scheme,

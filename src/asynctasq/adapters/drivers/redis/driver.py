@@ -353,7 +353,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Se
             version = field(info, "redis_version")
             if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
                 raise ConfigurationError(
-                    f"Redis at {self.location} is version {version}: 6.2 is the least, or Valkey 7.2"
+                    f"Redis at {self.location} is version {version}: use Redis 6.2, Valkey 7.2 or newer"
                 )
             # Valkey has a word of its own for it.
             is_cluster = "cluster" in {field(info, "redis_mode"), field(info, "server_mode")}

@@ -38,9 +38,9 @@ _FOR_GOOD = {
     "SELECT is not allowed": "it knows database 0 only: check the number at the end of redis.url",
     "CROSSSLOT": _CLUSTER,
     "MOVED": _CLUSTER,
-    "TLS: ": "a file that redis.url names (ssl_ca_certs, ...) is not there",
+    "TLS: ": "a file that redis.url names (ssl_ca_certs, ...) is not there: correct its path",
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted: name its CA with ?ssl_ca_certs=FILE in redis.url",
-    "unknown command": "it lacks a command that is needed: Redis 6.2 or Valkey 7.2 is the least",
+    "unknown command": "it lacks a command that is needed: use Redis 6.2, Valkey 7.2 or newer",
 }
 
 _CODES = {
@@ -72,7 +72,7 @@ def translated(error: Exception, location: str, *, sent: bool) -> AsyncTasQError
     if meaning := _meaning(_FOR_GOOD, said):
         return ConfigurationError(f"Redis at {location}: {meaning}")
     if isinstance(error, theirs.AuthenticationError):
-        return ConfigurationError(f"Redis at {location} refuses us: {said}")
+        return ConfigurationError(f"Redis at {location} refuses us: check redis.url and redis.password ({said})")
     if meaning := _meaning(_FOR_NOW, said):
         return DriverUnavailable(f"Redis at {location}: {meaning}")
     if not isinstance(error, LOST):

@@ -32,7 +32,9 @@ def translate(error: apsw.Error | OSError | OutcomeUnknown, path: str) -> AsyncT
             f"({error.__cause__}): check the disk"
         )
     if isinstance(error, apsw.TooBigError):
-        return PayloadTooLarge(f"{path}: a body is over the 1,000,000,000 bytes that SQLite can store")
+        return PayloadTooLarge(
+            f"{path}: a body is over the 1,000,000,000 bytes that SQLite can store: pass a reference to the data instead"
+        )
     if isinstance(error, _BROKEN):
         return ConfigurationError(
             f"{path} is not a usable SQLite database ({error}): restore it from a backup, or move it away to start empty"

@@ -234,7 +234,9 @@ class SQSDriver(QueueDriver, Inspector, Examinable):
     ) -> Sequence[Claim]:
         polls = self._waiting
         if lease > LONGEST_LEASE:
-            raise UnsupportedByDriver(f"a lease of {lease:g} s: SQS hides a message for {LONGEST_LEASE:g} s at most")
+            raise UnsupportedByDriver(
+                f"a lease of {lease:g} s: SQS hides a message for {LONGEST_LEASE:g} s at most: use a shorter worker.lease"
+            )
         limit, loop = min(limit, CLAIM_LIMIT), asyncio.get_running_loop()
         end, shortest = loop.time() + wait, self._options.shortest_poll
         # A look keeps the order of the queues. With one there is none to keep, and where nothing was there rarely is.

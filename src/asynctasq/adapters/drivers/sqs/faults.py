@@ -41,29 +41,33 @@ class Superseded(DriverError):
 _MISSING = ("NonExistentQueue", "QueueDoesNotExist")
 _GONE = ("ReceiptHandleIsInvalid", "InvalidReceiptHandle", "MessageNotInflight", "InvalidIdFormat")
 _FOR_GOOD = {
-    "InvalidClientTokenId": "it does not know these credentials",
-    "UnrecognizedClient": "it does not know these credentials",
-    "InvalidAccessKeyId": "it does not know these credentials",
+    "InvalidClientTokenId": "it does not know these credentials: check AWS_ACCESS_KEY_ID, or the profile, and sqs.region",
+    "UnrecognizedClient": "it does not know these credentials: check AWS_ACCESS_KEY_ID, or the profile, and sqs.region",
+    "InvalidAccessKeyId": "it does not know these credentials: check AWS_ACCESS_KEY_ID, or the profile, and sqs.region",
     "SignatureDoesNotMatch": "it refuses the signature: check the secret access key, the region and this machine's clock",
     "InvalidSignature": "it refuses the signature: check the secret access key, the region and this machine's clock",
     "IncompleteSignature": "it refuses the signature: check the secret access key, the region and this machine's clock",
-    "AuthFailure": "it refuses these credentials",
-    "OptInRequired": "this account has not subscribed to SQS",
+    "AuthFailure": "it refuses these credentials: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile",
+    "OptInRequired": "this account has not subscribed to SQS: subscribe it in the AWS console",
     "InvalidAddress": "it has no such address: check sqs.endpoint_url and sqs.region",
     "InvalidSecurity": "it wants HTTPS: check sqs.endpoint_url",
-    "KmsAccessDenied": "these credentials may not use the queue's key",
-    "KmsDisabled": "the queue's key is disabled",
-    "KmsNotFound": "the queue's key does not exist",
-    "QueueNameExists": "the queue exists with other attributes than it would be created with",
+    "KmsAccessDenied": "these credentials may not use the queue's key: allow them kms:GenerateDataKey and kms:Decrypt on it",
+    "KmsDisabled": "the queue's key is disabled: enable it in KMS, or give the queue another",
+    "KmsNotFound": "the queue's key does not exist: give the queue another",
+    "QueueNameExists": "the queue exists with other attributes than it would be created with: set sqs.create_queues to false",
     "UnknownOperation": "it is not SQS: check sqs.endpoint_url",
 }
 _UNUSABLE: dict[tuple[type[BaseException], ...], str] = {
     (theirs.NoCredentialsError, theirs.PartialCredentialsError, theirs.CredentialRetrievalError): (
         "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a profile or a role"
     ),
-    (theirs.ProfileNotFound,): "the profile that AWS_PROFILE names is not there",
+    (
+        theirs.ProfileNotFound,
+    ): "the profile that AWS_PROFILE names is not there: correct its name, or add it to ~/.aws/config",
     (theirs.NoRegionError, theirs.InvalidRegionError): "no region is known: set sqs.region, or AWS_REGION",
-    (theirs.ParamValidationError,): "the client refuses what it is asked to send",
+    (
+        theirs.ParamValidationError,
+    ): "the client refuses what it is asked to send: check sqs.queue_prefix and the queue's name",
     (ValueError,): "its address cannot be read: check sqs.endpoint_url",
 }
 _UNREACHED: tuple[type[BaseException], ...] = (theirs.SSLError, theirs.ProxyConnectionError, theirs.ConnectTimeoutError)
@@ -122,11 +126,13 @@ def refusal(code: str, said: str, location: str, *, failed: bool = False) -> Asy
 def _bad_parameter(said: str, location: str) -> AsyncTasQError:
     """One code for three things."""
     if "beyond the limit" in said:
-        return UnsupportedByDriver("SQS hides a message for twelve hours after it was received, and no longer")
+        return UnsupportedByDriver(
+            "SQS hides a message for twelve hours after it was received, and no longer: split the task"
+        )
     if "does not exist or is not available" in said:
         return Superseded(said)
     if "must be shorter than" in said:
-        return PayloadTooLarge(f"SQS at {location}: {said}")
+        return PayloadTooLarge(f"SQS at {location}: {said}: pass a reference to the data instead")
     return DriverUnavailable(f"SQS at {location} refused: {said}")
 
 

@@ -133,7 +133,9 @@ class Polls:
         try:
             return await self._receive(queue, limit, lease, seconds)
         except asyncio.CancelledError:
-            raise DriverClosed("the SQS driver was closed while it waited for messages") from None
+            raise DriverClosed(
+                "the SQS driver was closed while it waited for messages: connect it before the next claim"
+            ) from None
 
     def _adopted(self, queue: str, lease: float) -> _Poll | None:
         poll = next((poll for poll in self._left[queue] if poll.lease == lease), None)
