@@ -31,6 +31,7 @@ from asynctasq.app.tasks import task
 from asynctasq.domain.message import Message
 from asynctasq.domain.verdict import ACK, DeadLetter, Release, Retry, Settlement
 from asynctasq.drivers.mysql_driver import MySQLDriver
+from asynctasq.ports.driver import SettleStatus
 
 pytestmark = pytest.mark.asyncio
 
@@ -128,8 +129,12 @@ async def test_each_verb_is_one_transaction_however_many_messages_and_queues(
     assert len(claims) == MANY
     with costs(1, update=1):
         await driver.extend(claims, lease=30)
-    with costs(1, begin=1, select=1, delete_multi=1, commit=1):
-        await driver.settle([Settlement(claim=claim, verdict=ACK) for claim in claims[:499]])
+    with costs(1, begin=1, delete_multi=1, commit=1):
+        await driver.settle([Settlement(claim=claim, verdict=ACK) for claim in claims[:250]])
+    # One of them is lost, so all are undone, and those that are there are asked for.
+    with costs(3, begin=2, delete_multi=2, rollback=1, select=1, commit=1):
+        answers = await driver.settle([Settlement(claim=claim, verdict=ACK) for claim in claims[249:499]])
+    assert [answer.status for answer in answers] == [SettleStatus.LOST] + [SettleStatus.DONE] * 249
     with costs(1, delete_multi=1):
         await driver.settle([Settlement(claim=claims[499], verdict=ACK)])
     verdicts = [ACK, Retry(delay=0, error=""), Release(), DeadLetter(reason="")]
@@ -209,7 +214,7 @@ def statements(packets: Packets) -> dict[str, str]:
     behind = of("behind", queue="'q0'", after="'119997'")
     given = {"n": 1, "verdict": "'retry'", "delay": 0, "reason": "NULL", "error": "''"}
     return {
-        "enqueue": packets.enqueue([Message(id=f"new{n}", queue="q0", body=b"") for n in HUNDRED], 1)[0],
+        "enqueue": packets.enqueue([Message(id=f"new{n}", queue="q0", body=b"") for n in HUNDRED], 1)[0].split(";")[1],
         "created": of("created", ids=ids, batch=1),
         "due": packets.of_each("due", ["q0", "q1"]),
         "take": packets.take("q0", 100, begins=False),
@@ -242,7 +247,7 @@ def full(server: Server) -> Generator[pymysql.cursors.Cursor]:
             cursor.execute(FILL.format(prefix))
         cursor.execute("ANALYZE TABLE fresh_message")
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        cursor.execute("SET SESSION in_predicate_conversion_threshold = 0")
+        cursor.execute("SET SESSION in_predicate_conversion_threshold = 0, @now = 1")
         yield cursor
 
 

@@ -10,15 +10,16 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from asynctasq.adapters.drivers.mysql import examination
 from asynctasq.adapters.drivers.mysql.address import Address
 from asynctasq.adapters.drivers.mysql.connection import Server
+from asynctasq.adapters.drivers.mysql.faults import falls_short
 from asynctasq.adapters.drivers.mysql.pace import Pace
-from asynctasq.adapters.drivers.mysql.packets import BEGIN, COMMIT, ROLLBACK, Packets
+from asynctasq.adapters.drivers.mysql.packets import ACKED, BEGIN, COMMIT, ROLLBACK, Packets
 from asynctasq.adapters.drivers.mysql.statements import binary, listed, name_of, script
 from asynctasq.adapters.drivers.mysql.suitability import Fitness, fitness_of, refusal_of_tables
 from asynctasq.adapters.drivers.mysql.values import (
@@ -35,7 +36,7 @@ from asynctasq.adapters.drivers.mysql.values import (
     storable,
     text,
 )
-from asynctasq.adapters.drivers.mysql.wire import Reply, Wire
+from asynctasq.adapters.drivers.mysql.wire import ClientError, Reply, Wire
 from asynctasq.domain.errors import (
     ConfigurationError,
     DispatchError,
@@ -363,7 +364,7 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
 
         async def store(wire: Wire) -> int:
             if len(packets) == 1:
-                return (await wire.exchange(packets[0]))[0].changed
+                return (await wire.exchange(packets[0]))[-1].changed
             changed = 0
             for n, packet in enumerate(packets):
                 opened = packet if n else f"{BEGIN}; {packet}"
@@ -386,13 +387,30 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
 
     async def _carry_out(self, server: Server, settlements: Mapping[Key, Settlement]) -> set[Key]:
         """Settle; the keys of those whose receipt was valid."""
-        if len(settlements) == 1 and all(settlement.verdict == ACK for settlement in settlements.values()):
-            (reply,) = await server.ask(self._packets.of("ack", fence=fence(settlements)))
-            return set(settlements) if reply.changed else set()
+        keys = set(settlements)
+        if len(keys) <= ACKED and all(settlement.verdict == ACK for settlement in settlements.values()):
+            if len(keys) == 1:
+                (reply,) = await server.ask(self._packets.of("ack", fence=fence(keys)))
+                return keys if reply.changed else set()
+            if keys:
+                are_all_acked = await server.converse(lambda wire: self._ack(wire, keys))
+                if are_all_acked:
+                    return keys
         done: set[Key] = set()
         for packet in self._packets.settle(settlements):
             done |= _keys((await server.ask(packet))[1])
         return done
+
+    async def _ack(self, wire: Wire, keys: Collection[Key]) -> bool:
+        """Ack all of these or none; whether all of their receipts were valid."""
+        try:
+            await wire.exchange(self._packets.acks(keys))
+        except ClientError as error:
+            if not falls_short(error):
+                raise
+            await wire.exchange(ROLLBACK, applies=False)
+            return False
+        return True
 
     async def _look(self, queues: Sequence[str], limit: int, lease: float, worker: str) -> tuple[list[Claim], float]:
         """What can be claimed now; if nothing, in how many seconds something is due."""
@@ -420,7 +438,7 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
                 if len(claims) >= limit:
                     break
             if claims:
-                seqs = [key_of(claim.receipt)[0] for claim in claims]
+                seqs = [claim.receipt.partition("-")[0] for claim in claims]
                 await wire.exchange(self._packets.lease(seqs, lease=lease, receipt=receipt, worker=worker))
             else:  # others are faster
                 await wire.exchange(ROLLBACK, applies=False)

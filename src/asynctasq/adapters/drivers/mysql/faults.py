@@ -10,6 +10,9 @@ from asynctasq.domain.errors import AsyncTasQError, ConfigurationError, DriverUn
 THEIRS = (ClientError, OSError, TimeoutError, EOFError, UnicodeError)
 """Whatever the client raises."""
 
+OUT_OF_RANGE = 1690
+"""The code of a number that is less than zero where it must not be."""
+
 _CONTENDED = {1205, 1213}
 """Lock wait timeout, deadlock: nothing was applied, because somebody else was faster."""
 
@@ -64,6 +67,11 @@ _LOST = {
 
 _OURS = range(2000, 3000)
 """What the client says, and not the server."""
+
+
+def falls_short(error: Exception) -> bool:
+    """Whether a packet ended early because `sql/all.sql` was refused."""
+    return _code(error) == OUT_OF_RANGE
 
 
 def is_contended(error: Exception) -> bool:

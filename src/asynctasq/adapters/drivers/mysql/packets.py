@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from asynctasq.adapters.drivers.mysql.statements import binary, listed, name_of, statement, words
@@ -15,6 +15,9 @@ BEGIN, COMMIT, ROLLBACK = "START TRANSACTION", "COMMIT", "ROLLBACK"
 
 HISTORY_KEPT = 10
 """How many errors of earlier attempts are kept of a message."""
+
+ACKED = 1_000
+"""How many acks one statement carries out without asking first which of their receipts are valid."""
 
 GIVEN = 100
 """How many verdicts other than acks one statement carries out: each is a SELECT of a UNION."""
@@ -44,10 +47,9 @@ class Packets:
 
     def enqueue(self, messages: Iterable[Message], batch: int) -> list[str]:
         """Statements that store messages; several only where one would be too long."""
-        now = self.of("now")
         rows = [
             f"({name_of(message.queue)}, {name_of(message.id)}, {binary(message.body)}, "
-            f"{now} + {in_microseconds(message.delay)}, {now}, {batch})"
+            f"@now + {in_microseconds(message.delay)}, @now, {batch})"
             for message in messages
         ]
         return [self.of("enqueue", rows=listed(piece)) for piece in self._pieces(rows, len)]
@@ -57,12 +59,17 @@ class Packets:
         take = self.of("take", queue=name_of(queue), limit=limit)
         return f"{BEGIN}; {take}" if begins else take
 
-    def lease(self, seqs: Iterable[int], *, lease: float, receipt: int, worker: str) -> str:
+    def lease(self, seqs: Iterable[object], *, lease: float, receipt: int, worker: str) -> str:
         """Lease what was taken, which ends the transaction."""
         lease_ = self.of(
             "lease", lease=in_microseconds(lease), receipt=receipt, worker=words(bounded(worker)), seqs=listed(seqs)
         )
         return f"{lease_}; {COMMIT}"
+
+    def acks(self, keys: Collection[Key]) -> str:
+        """A transaction that acks all of these, or is refused before it has an end."""
+        acks = self.of("ack", fence=fence(keys))
+        return "; ".join([BEGIN, acks, self.of("all", count=len(keys)), COMMIT])
 
     def settle(self, settlements: Mapping[Key, Settlement]) -> Iterator[str]:
         """Transactions that carry out verdicts. The second statement of each answers the receipts that are valid."""

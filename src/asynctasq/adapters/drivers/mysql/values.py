@@ -24,6 +24,9 @@ Key = tuple[int, int]
 
 NOBODYS: Key = (-1, -1)
 
+BEYOND = 2**63
+"""What no BIGINT reaches."""
+
 
 def in_microseconds(seconds: float) -> int:
     """A duration, rounded up past the clock's own rounding down, so that nothing is shown early."""
@@ -50,15 +53,15 @@ def storable(id: str) -> bool:
 
 def claim_of(queue: str, row: tuple[Any, ...], receipt: int, deadline: float) -> Claim:
     """A claim on what take.sql has locked and lease.sql has leased."""
-    numbers, id, body = row
-    seq, attempt, enqueued_at, expiries, was_leased = map(int, numbers.split())
+    head, body = row
+    seq, attempt, enqueued_at, expiries, was_leased, id = text(head).split(" ", 5)
     return Claim(
-        message=Message(id=text(id), queue=queue, body=body),
-        attempt=min(attempt, 2**31 - 2) + 1,
+        message=Message(id=id, queue=queue, body=body),
+        attempt=min(int(attempt), 2**31 - 2) + 1,
         receipt=f"{seq}-{receipt}",
         deadline=deadline,
-        enqueued_at=in_seconds(enqueued_at),
-        expiries=min(expiries, 2**31 - 2) + was_leased,
+        enqueued_at=in_seconds(int(enqueued_at)),
+        expiries=min(int(expiries), 2**31 - 2) + int(was_leased),
     )
 
 
@@ -66,10 +69,10 @@ def key_of(receipt: str) -> Key:
     """The row and the number that a receipt stands for; what no row has if it is not one of ours."""
     seq, _, number = receipt.partition("-")
     try:
-        key = int(seq), int(number)
+        row, claim = int(seq), int(number)
     except ValueError:
         return NOBODYS
-    return key if max(map(abs, key)) < 2**63 else NOBODYS
+    return (row, claim) if -BEYOND < row < BEYOND and -BEYOND < claim < BEYOND else NOBODYS
 
 
 def fence(keys: Iterable[Key]) -> str:

@@ -1,6 +1,6 @@
 -- Lock the most urgent due messages of a queue that nobody else has locked. The client takes as long for a column as for another,
--- whatever is in it, so the numbers are one.
-SELECT CONCAT_WS(' ', seq, attempt, enqueued_at, expiries, receipt IS NOT NULL), id, body
+-- whatever is in it, so all but the body are one.
+SELECT CONCAT_WS(' ', seq, attempt, enqueued_at, expiries, receipt IS NOT NULL, id), body
 FROM {message} FORCE INDEX (message_due)
 WHERE queue = :queue AND visible_at BETWEEN 0 AND {now}
 ORDER BY visible_at, seq
