@@ -11,9 +11,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from tests.services import sqs
+from tests.services import mariadb, sqs
 from tests.services.postgres import execute
 
+from asynctasq.drivers.mysql_driver import MySQLDriver
 from asynctasq.drivers.postgres_driver import PostgresDriver
 from asynctasq.drivers.redis_driver import RedisDriver
 
@@ -92,6 +93,78 @@ def test_a_postgres_is_well_once_it_is_migrated_and_misses_what_its_user_may_not
         assert status == 1, found
         assert "lacks message: UPDATE, message: DELETE, dead: INSERT" in found["permissions"]["said"]
         assert found["permissions"]["mend"].startswith("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES")
+    finally:
+        execute(postgres_url, f"DROP SCHEMA {schema} CASCADE; DROP ROLE IF EXISTS {schema}")
+
+
+def test_a_mysql_is_well_once_it_is_migrated_and_misses_what_its_user_may_not_do(
+    tmp_path: Path, mysql_url: str
+) -> None:
+    name = f"doctor_{uuid4().hex[:12]}"
+    settings = {"ASYNCTASQ_DRIVER": mysql_url, "ASYNCTASQ_MYSQL_TABLE_PREFIX": f"{name}_"}
+    status, found = doctor(tmp_path, **settings)
+    assert status == 2
+    assert "run `asynctasq migrate`" in found["connection"]["said"]
+
+    asyncio.run(MySQLDriver(mysql_url, table_prefix=f"{name}_").install())
+    database = mysql_url.rpartition("/")[2]
+    tables = [f"{database}.{name}_{table}" for table in ("message", "version")]
+    try:
+        _, found = doctor(tmp_path, **settings)
+        assert found["role"]["said"] == "takes writes"
+        assert (found["permissions"]["mend"], found["schema"]["mend"], found["clocks"]["mend"]) == ("", "", "")
+
+        mariadb.execute(
+            mysql_url,
+            f"CREATE USER {name}",
+            *(f"GRANT SELECT ON {table} TO {name}" for table in tables),
+            f"GRANT INSERT ON {tables[0]} TO {name}",
+        )
+        status, found = doctor(tmp_path, **settings | {"ASYNCTASQ_DRIVER": mysql_url.replace("root@", f"{name}@")})
+        assert status == 1, found
+        assert found["permissions"]["said"] == "this user lacks UPDATE, DELETE"
+        assert found["permissions"]["mend"].startswith("GRANT UPDATE, DELETE on the tables")
+    finally:
+        mariadb.execute(mysql_url, f"DROP TABLE {', '.join(tables)}", f"DROP USER IF EXISTS {name}")
+
+
+def test_a_user_of_redis_who_may_not_use_the_keys_is_told_what_to_allow(tmp_path: Path, redis_url: str) -> None:
+    user = f"doctor-{uuid4().hex[:12]}"
+
+    async def told(*commands: tuple[str, ...]) -> None:
+        driver = RedisDriver(redis_url)
+        await driver.connect()
+        assert driver._connected is not None
+        await driver._connected.ask(*commands)
+        await driver.close()
+
+    asyncio.run(told(("ACL", "SETUSER", user, "on", ">secret", "+@all", "~nothing", "&*")))
+    try:
+        (tmp_path / "shop.py").write_text("from asynctasq import task\n\n@task\ndef send() -> None: ...\n")
+        url = redis_url.replace("redis://", f"redis://{user}:secret@")
+        status, found = doctor(tmp_path, "--app", "shop.py", ASYNCTASQ_DRIVER=url)
+        assert status == 2
+        assert "allow it @all on the keys and channels of redis.key_prefix" in found["connection"]["said"]
+        assert "secret" not in str(found)
+    finally:
+        asyncio.run(told(("ACL", "DELUSER", user)))
+
+
+def test_an_isolation_under_which_claims_refuse_each_other_is_told(tmp_path: Path, postgres_url: str) -> None:
+    schema = f"doctor_{uuid4().hex[:12]}"
+    asyncio.run(PostgresDriver(postgres_url, schema=schema).install())
+    try:
+        execute(
+            postgres_url,
+            f"CREATE ROLE {schema} SUPERUSER LOGIN; ALTER ROLE {schema} SET default_transaction_isolation = 'serializable'",
+        )
+        host = postgres_url.rpartition("@")[2].removeprefix("postgresql://")
+        status, found = doctor(
+            tmp_path, ASYNCTASQ_DRIVER=f"postgresql://{schema}@{host}", ASYNCTASQ_POSTGRES_SCHEMA=schema
+        )
+        assert status == 1
+        assert found["isolation"]["said"] == "serializable"
+        assert found["isolation"]["mend"].endswith("SET default_transaction_isolation = 'read committed'")
     finally:
         execute(postgres_url, f"DROP SCHEMA {schema} CASCADE; DROP ROLE IF EXISTS {schema}")
 

@@ -81,6 +81,7 @@ def test_a_redis_that_is_set_up_well_has_nothing_to_mend():
         ("saving", INFO.replace(b"status:ok", b"status:err"), GOOD),
         ("eviction", INFO, [[b"maxmemory-policy", b"allkeys-lru"], *GOOD[1:]]),
         ("persistence", INFO, [*GOOD[:2], [b"appendonly", b"no"], GOOD[3]]),
+        ("disk", INFO, [*GOOD[:3], [b"appendfsync", b"no"]]),
     ],
 )
 def test_each_thing_that_is_wrong_with_a_redis_has_its_mend(subject, info, settings):
@@ -99,6 +100,7 @@ TOLD = {
     "replica": False,
     "fsync": "on",
     "commit": "on",
+    "isolation": "read committed",
     "max_connections": 100,
     "user": "shop",
     "missing": [],
@@ -116,6 +118,7 @@ def test_a_postgres_that_is_set_up_well_has_nothing_to_mend():
         ("permissions", {"missing": ["dead: INSERT"]}),
         ("persistence", {"fsync": "off"}),
         ("persistence", {"commit": "off"}),
+        ("isolation", {"isolation": "serializable"}),
         ("connections", {"max_connections": 10}),
     ],
 )

@@ -308,9 +308,17 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
         (reply,) = await self._server.ask(self._packets.of("examine"), applies=False)
         return examination.findings(
             dict(reply.rows),
+            missing=[privilege for privilege in examination.WRITING if not await self._may(privilege)],
             connections=self._max_connections,
             max_body=self.capabilities.max_body or 0,
         )
+
+    async def _may(self, privilege: str) -> bool:
+        try:
+            await self._server.ask(self._packets.of(f"may_{privilege.lower()}"), applies=False)
+        except ConfigurationError:
+            return False
+        return True
 
     async def clock(self) -> float:
         (reply,) = await self._server.ask(self._packets.of("clock"), applies=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from asynctasq.ports.examination import Finding
 
@@ -12,12 +12,18 @@ _FLUSHED = {
     "2": f"when its machine dies it loses the last second: {_REMEDY}",
 }
 
+WRITING = ("INSERT", "UPDATE", "DELETE")
+"""What a queue's user must be allowed beside SELECT, without which there is no examination."""
 
-def findings(variables: Mapping[str, str], *, connections: int, max_body: int) -> list[Finding]:
-    """What to say of the server's variables.
+
+def findings(
+    variables: Mapping[str, str], *, missing: Sequence[str] = (), connections: int, max_body: int
+) -> list[Finding]:
+    """What to say of the server's variables, and of what this user may do.
 
     Args:
         variables: by name.
+        missing: those of `WRITING` that the user lacks.
         connections: how many this process may open.
         max_body: the bytes of a body that fit through.
     """
@@ -31,6 +37,11 @@ def findings(variables: Mapping[str, str], *, connections: int, max_body: int) -
             mend="it takes no writes: give the address of the primary" if read_only else "",
         ),
         Finding(subject="schema", said="the tables are those that this asynctasq needs"),
+        Finding(
+            subject="permissions",
+            said=f"this user lacks {', '.join(missing)}" if missing else "this user may do all that is needed",
+            mend=f"GRANT {', '.join(missing)} on the tables of asynctasq to it" if missing else "",
+        ),
         Finding(
             subject="persistence",
             said=f"innodb_flush_log_at_trx_commit {flushed}",

@@ -41,6 +41,14 @@ def findings(told: Mapping[str, Any], *, schema: str, notify: bool, connections:
             mend="" if durable else "the last tasks are lost when the server's machine dies: set both to on",
         ),
         Finding(
+            subject="isolation",
+            said=told["isolation"],
+            mend=""
+            if told["isolation"] == "read committed"
+            else f'claims that meet are refused and tried again: ALTER ROLE "{told["user"]}" '
+            "SET default_transaction_isolation = 'read committed'",
+        ),
+        Finding(
             subject="connections",
             said=f"a process may open {connections} and one that listens; the server takes {told['max_connections']}",
             mend="lower postgres.max_connections, or raise the server's"

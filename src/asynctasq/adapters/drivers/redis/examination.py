@@ -9,23 +9,21 @@ from asynctasq.domain.errors import AsyncTasQError
 from asynctasq.ports.examination import Finding
 
 SETTINGS = ("maxmemory-policy", "maxmemory", "appendonly", "appendfsync")
-
-_MENDS = {
-    (
-        "maxmemory-policy",
-        b"noeviction",
-    ): "it may throw tasks away when memory is short: CONFIG SET maxmemory-policy noeviction, "
-    "and in the server's configuration",
-    (
-        "appendonly",
-        b"yes",
-    ): "tasks are lost when it is restarted: CONFIG SET appendonly yes, and in the server's configuration",
-}
 _PURPOSE = {
     "maxmemory-policy": "eviction",
     "maxmemory": "memory",
     "appendonly": "persistence",
     "appendfsync": "disk",
+}
+_GOOD = {
+    "maxmemory-policy": {b"noeviction"},
+    "appendonly": {b"yes"},
+    "appendfsync": {b"everysec", b"always"},
+}
+_MENDS = {
+    "maxmemory-policy": "it may throw tasks away when memory is short: CONFIG SET maxmemory-policy noeviction",
+    "appendonly": "tasks are lost when it is restarted: CONFIG SET appendonly yes",
+    "appendfsync": "a power cut may take far more than the last second: CONFIG SET appendfsync everysec",
 }
 
 
@@ -69,5 +67,6 @@ def _of_setting(name: str, reply: Any) -> Finding:
     if not reply or isinstance(reply, AsyncTasQError):
         return Finding(subject=subject, said=f"it does not tell {name} (CONFIG GET is refused)")
     value = reply[1]
-    mend = next((mend for (setting, good), mend in _MENDS.items() if setting == name and value != good), "")
+    well = value in _GOOD.get(name, {value})
+    mend = "" if well else f"{_MENDS[name]}, and in the server's configuration"
     return Finding(subject=subject, said=f"{name} {value.decode('utf-8', 'replace')}", mend=mend)

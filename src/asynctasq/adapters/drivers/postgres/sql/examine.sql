@@ -4,6 +4,7 @@ SELECT
     pg_is_in_recovery() AS replica,
     current_setting('fsync') AS fsync,
     current_setting('synchronous_commit') AS commit,
+    current_setting('default_transaction_isolation') AS isolation,
     current_setting('max_connections')::integer AS max_connections,
     current_user::text AS user,
     ARRAY(
