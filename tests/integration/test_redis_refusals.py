@@ -21,7 +21,6 @@ from tests.services import redis as service
 from asynctasq.adapters.drivers.redis import doorbell
 from asynctasq.adapters.drivers.redis import driver as module
 from asynctasq.domain.errors import ConfigurationError, DriverUnavailable, Indeterminate
-from asynctasq.domain.verdict import Retry, Settlement
 from asynctasq.drivers.redis_driver import RedisDriver
 
 pytestmark = pytest.mark.asyncio
@@ -83,30 +82,6 @@ async def test_a_server_that_accepts_and_never_answers_is_given_up_within_five_s
         with pytest.raises(DriverUnavailable, match="does not answer"):
             await driver.connect()
         assert time.monotonic() - began < FIVE_SECONDS
-
-
-async def test_every_verb_at_a_server_that_stopped_answering_ends_within_five_seconds_and_works_again_afterwards(
-    server: Server, driver: RedisDriver
-) -> None:
-    await put(driver, "one")
-    (claim,) = await take(driver)
-    with frozen(server):
-        began = time.monotonic()
-        answers = await asyncio.gather(
-            driver.enqueue([message("two")]),
-            take(driver),
-            take(driver, wait=0.1),
-            driver.extend([claim], lease=30),
-            driver.settle([Settlement(claim=claim, verdict=Retry(delay=0, error="E"))]),
-            driver.requeue_dead(["one"]),
-            driver.get_dead(["one"]),
-            driver.queues(),
-            return_exceptions=True,
-        )
-        # The wait of 0.1 s is beyond the five that a verb has.
-        assert time.monotonic() - began < FIVE_SECONDS + 0.1
-        assert {type(answer) for answer in answers} <= {Indeterminate, DriverUnavailable}
-    assert len(await driver.stats([QUEUE])) == 1
 
 
 INFO = b"$20\r\nredis_version:7.0.15\r\n" + b"*2\r\n$1\r\nx\r\n$3\r\nyes\r\n" * 2

@@ -271,6 +271,7 @@ class QueueDriver(Protocol):
 
         Raises:
             DriverUnavailable: the broker could not be asked.
+            Indeterminate: it was asked, and has not answered.
         """
 
 

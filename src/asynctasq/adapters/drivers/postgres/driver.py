@@ -31,6 +31,8 @@ from asynctasq.domain.errors import (
     ConfigurationError,
     DispatchError,
     DriverClosed,
+    DriverUnavailable,
+    Indeterminate,
     InvalidName,
 )
 from asynctasq.domain.message import Claim, Message
@@ -144,8 +146,10 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
         try:
             ((tables, version, encoding, is_set),) = await server.ask(self._sql("version"))
             self._check(tables, version, encoding, is_set=is_set)
-        except BaseException:
+        except BaseException as error:
             await server.close()
+            if isinstance(error, Indeterminate):  # it was only asked how it is
+                raise DriverUnavailable(str(error)) from error
             raise
         if self._connected is not None:  # connected twice at once
             await server.close()

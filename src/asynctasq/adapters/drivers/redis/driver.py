@@ -36,6 +36,8 @@ from asynctasq.domain.errors import (
     ConfigurationError,
     CorruptMessage,
     DriverClosed,
+    DriverUnavailable,
+    Indeterminate,
 )
 from asynctasq.domain.message import Claim, Message
 from asynctasq.domain.verdict import Release, Settlement
@@ -138,8 +140,10 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Se
         server = _opened(self._address, self._max_connections)
         try:
             await self._inspect(server)
-        except BaseException:
+        except BaseException as error:
             await server.close()
+            if isinstance(error, Indeterminate):  # it was only asked how it is
+                raise DriverUnavailable(str(error)) from error
             raise
         if self._connected is not None:  # connected twice at once
             await server.close()

@@ -15,7 +15,7 @@ from aiobotocore import session as _session  # pyright: ignore[reportMissingType
 
 from asynctasq.adapters.drivers.sqs.envelope import MOST
 from asynctasq.adapters.drivers.sqs.faults import RAISED, NoSuchQueue, NotAllowed, refusal, translated
-from asynctasq.domain.errors import AsyncTasQError, DriverUnavailable
+from asynctasq.domain.errors import AsyncTasQError, DriverUnavailable, Indeterminate
 
 ClientFactory = Callable[..., AbstractAsyncContextManager[Any]]
 """Gives a client of SQS for `region_name`, `endpoint_url` and `config`, as `aioboto3.Session().client` does given "sqs"."""
@@ -32,6 +32,9 @@ these, and those that lay idle beside it, as likely to be dead, cost no other ve
 
 AT_ONCE = 10
 """Entries of one request."""
+
+QUESTIONS = {"get_queue_url", "get_queue_attributes", "list_queues"}
+"""What changes nothing, whatever becomes of the answer."""
 
 SIDE_BY_SIDE = 16
 """Requests of one verb that are under way at the same time."""
@@ -79,7 +82,10 @@ class Client:
                 answer: Mapping[str, Any] = await getattr(self._client, action)(**request)
                 return answer
         except RAISED as error:
-            raise translated(error, self.location) from error
+            meant = translated(error, self.location)
+            if isinstance(meant, Indeterminate) and action in QUESTIONS:
+                meant = DriverUnavailable(str(meant))
+            raise meant from error
 
     async def clock(self, queue: str) -> float:
         """What time it is for SQS, within half a second: it dates its answers, refusals too, by the second.
