@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
@@ -10,12 +12,15 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 import redis.asyncio
+from redis.crc import key_slot
 from tests.integration.sqlite_neighbour import put, take_ids
 from tests.services import Server, free_port, tls
 from tests.services import redis as service
 
-from asynctasq.domain.errors import ConfigurationError, DriverUnavailable
+from asynctasq.domain.errors import ConfigurationError, DriverError, DriverUnavailable
+from asynctasq.domain.message import Message
 from asynctasq.drivers.redis_driver import RedisDriver
+from asynctasq.ports.driver import EnqueueStatus
 
 pytestmark = pytest.mark.asyncio
 
@@ -206,10 +211,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def secured(authority: Path) -> Generator[int]:
     """The port of a server that speaks TLS, where the one at hand can."""
     port = free_port()
-    files = {"cert": "server.crt", "key": "server.key", "ca-cert": "ca.crt"}
-    options = [word for name, file in files.items() for word in (f"--tls-{name}-file", str(authority / file))]
     try:
-        with service.server(options=["--tls-port", str(port), "--tls-auth-clients", "no", *options]):
+        with service.server(options=service.over_tls(authority, port)):
             yield port
     except RuntimeError:
         pytest.skip("this server was built without TLS")
@@ -232,4 +235,77 @@ async def test_a_certificate_that_is_not_trusted_is_a_matter_of_configuration(se
 async def test_a_file_for_tls_that_is_not_there_is_a_matter_of_configuration(secured: int) -> None:
     driver = RedisDriver(f"rediss://127.0.0.1:{secured}?ssl_ca_certs=/nowhere.crt")
     with pytest.raises(ConfigurationError, match="ssl_ca_certs"):
+        await driver.connect()
+
+
+@pytest.fixture(scope="module")
+def cluster_over_tls(secured: int, authority: Path) -> Generator[str]:
+    """A cluster whose nodes speak TLS, also among each other."""
+    with service.cluster(authority=authority) as nodes:
+        yield service.cluster_tls_url(nodes)
+
+
+@pytest.fixture
+def sentinels_over_tls(secured: int, authority: Path) -> Generator[tuple[list[Server], str]]:
+    """Sentinels, a primary and its replica, all of which speak TLS."""
+    with service.watched(authority=authority) as watched:
+        yield watched
+
+
+@pytest.fixture(params=["cluster", "sentinels"])
+def several_over_tls(request: pytest.FixtureRequest) -> str:
+    """Where several servers speak TLS, without what a client needs to trust them."""
+    if request.param == "cluster":
+        url: str = request.getfixturevalue("cluster_over_tls")
+        return url
+    _, url = request.getfixturevalue("sentinels_over_tls")
+    return url
+
+
+async def test_a_cluster_over_tls_has_its_queues_on_all_nodes(cluster_over_tls: str, authority: Path) -> None:
+    driver = RedisDriver(f"{cluster_over_tls}?ssl_ca_certs={authority / 'ca.crt'}")
+    await driver.connect()
+    names = [f"q{n}" for n in range(30)]
+    assert len({key_slot(f"{{asynctasq:{name}}}".encode()) * 3 // service.SLOTS for name in names}) == 3
+    answers = await driver.enqueue([Message(id=name, queue=name, body=b"") for name in names])
+    assert {answer.status for answer in answers} == {EnqueueStatus.CREATED}
+    claims = await driver.claim(names, limit=30, lease=30, wait=0, worker="test")
+    assert [claim.message.id for claim in claims] == names
+    await driver.close()
+
+
+async def test_a_primary_that_dies_is_replaced_by_sentinels_over_tls_and_the_driver_goes_on(
+    sentinels_over_tls: tuple[list[Server], str], authority: Path
+) -> None:
+    (primary, _), url = sentinels_over_tls
+    driver = RedisDriver(f"{url}?ssl_ca_certs={authority / 'ca.crt'}")
+    await driver.connect()
+    primary.kill()
+    async with asyncio.timeout(60):  # a second or two until they agree, and an election
+        while True:
+            with contextlib.suppress(DriverError):
+                await put(driver, "one")
+                break
+            await asyncio.sleep(0.1)  # nothing tells
+    assert await take_ids(driver) == ["one"]
+    await driver.close()
+
+
+async def test_a_cluster_and_sentinels_whose_certificate_is_not_trusted_are_a_matter_of_configuration(
+    several_over_tls: str, tmp_path: Path
+) -> None:
+    other = tls.authority(tmp_path) / "ca.crt"
+    for driver in (RedisDriver(several_over_tls), RedisDriver(f"{several_over_tls}?ssl_ca_certs={other}")):
+        began = time.monotonic()
+        with pytest.raises(ConfigurationError, match="ssl_ca_certs=FILE") as refused:
+            await driver.connect()
+        assert time.monotonic() - began < 5
+        assert "Redis at rediss" in str(refused.value)  # of a cluster, the node
+
+
+async def test_servers_that_speak_no_tls_where_it_is_asked_for_are_unavailable_and_named(
+    redis_cluster_url: str,
+) -> None:
+    driver = RedisDriver(redis_cluster_url.replace("redis+", "rediss+"))
+    with pytest.raises(DriverUnavailable, match="write redis instead of rediss"):
         await driver.connect()

@@ -61,10 +61,18 @@ def server(only: Origin | None = None, *, options: Sequence[str] = ()) -> Server
         return [
             *(found.path, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)),
             *("--save", "", "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"),
+            *("--repl-diskless-sync-delay", "0"),  # a replica's first sync waits for no other
             *options,
         ]
 
     return Server(name="redis", command=command, ready=_answers)
+
+
+def over_tls(authority: Path, port: int) -> list[str]:
+    """Options by which a server speaks TLS on a second port, with the certificate of an authority of `tls`."""
+    files = {"cert": "server.crt", "key": "server.key", "ca-cert": "ca.crt"}
+    paths = [word for name, file in files.items() for word in (f"--tls-{name}-file", str(authority / file))]
+    return ["--tls-port", str(port), "--tls-auth-clients", "no", *paths]
 
 
 def url(server: Server) -> str:
@@ -73,18 +81,33 @@ def url(server: Server) -> str:
 
 
 @contextmanager
-def cluster(*, replicated: bool = False, only: Origin | None = None) -> Generator[list[Server]]:
-    """Three nodes that share the slots, a third each in their order; behind them, if asked for, a replica of the first."""
+def cluster(
+    *, replicated: bool = False, only: Origin | None = None, authority: Path | None = None
+) -> Generator[list[Server]]:
+    """Three nodes that share the slots, a third each in their order.
+
+    Args:
+        replicated: whether there is a fourth behind them, a replica of the first.
+        only: which program they must be.
+        authority: of `tls`; they speak TLS then among each other, and on a second port.
+    """
     options = (
         *("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-announce-ip", "127.0.0.1"),
         *("--cluster-require-full-coverage", "no"),
     )
     with ExitStack() as stack:
-        nodes = [stack.enter_context(server(only, options=options)) for _ in range(4 if replicated else 3)]
+        nodes: list[Server] = []
+        ports: list[int] = []
+        for _ in range(4 if replicated else 3):
+            secured: list[str] = []
+            if authority is not None:
+                ports.append(free_port())
+                secured = [*over_tls(authority, ports[-1]), "--tls-cluster", "yes"]
+            nodes.append(stack.enter_context(server(only, options=[*options, *secured])))
         clients = [stack.enter_context(redis.Redis(port=node.port, decode_responses=True)) for node in nodes]
         for n, client in enumerate(clients):
             client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", n + 1)
-            client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
+            client.execute_command("CLUSTER", "MEET", "127.0.0.1", ports[0] if ports else nodes[0].port)
         for n, client in enumerate(clients[:3]):
             client.execute_command("CLUSTER", "ADDSLOTS", *range(SLOTS * n // 3, SLOTS * (n + 1) // 3))
         first = clients[0].execute_command("CLUSTER", "MYID")
@@ -102,34 +125,62 @@ def cluster_url(nodes: Sequence[Server]) -> str:
     return f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in nodes)}"
 
 
+def cluster_tls_url(nodes: Sequence[Server]) -> str:
+    """Where the nodes of a cluster speak TLS."""
+    ports: list[str] = []
+    for node in nodes:
+        with redis.Redis(port=node.port, decode_responses=True) as client:
+            ports.append(client.config_get("tls-port")["tls-port"])
+    return f"rediss+cluster://{','.join(f'127.0.0.1:{port}' for port in ports)}"
+
+
 @contextmanager
-def watched() -> Generator[tuple[list[Server], str]]:
-    """A primary and its replica, and where they are: three sentinels that agree within a second that the primary is gone."""
+def watched(*, authority: Path | None = None) -> Generator[tuple[list[Server], str]]:
+    """A primary and its replica, and where they are: three sentinels that agree within a second that the primary is gone.
+
+    Args:
+        authority: of `tls`; all of them speak TLS then.
+    """
     found = program()
     if found is None:
         missing("redis", COMMAND)
+    ports = [free_port() for _ in range(5)]
+
+    def secured(port: int) -> list[str]:
+        return [] if authority is None else [*over_tls(authority, port), "--tls-replication", "yes"]
+
+    def place(server: Server, port: int) -> int:
+        return server.port if authority is None else port
+
     with ExitStack() as stack:
-        primary = stack.enter_context(server())
-        replica = stack.enter_context(server(options=("--replicaof", f"127.0.0.1 {primary.port}")))
+        primary = stack.enter_context(server(options=secured(ports[0])))
+        replicated = ("--replicaof", f"127.0.0.1 {place(primary, ports[0])}")
+        replica = stack.enter_context(server(options=[*replicated, *secured(ports[1])]))
 
-        def command(folder: Path, port: int) -> list[str]:
-            lines = [
-                *(f"port {port}", "bind 127.0.0.1", f"dir {folder}", "protected-mode no"),
-                f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 2",
-                f"sentinel down-after-milliseconds {SERVICE} 700",
-                f"sentinel failover-timeout {SERVICE} 3000",
-            ]
-            (folder / "sentinel.conf").write_text("\n".join(lines) + "\n")
-            return [found.path, f"{folder}/sentinel.conf", "--sentinel"]
+        def sentinel(secured_port: int) -> Server:
+            def command(folder: Path, port: int) -> list[str]:
+                words = iter(secured(secured_port))
+                lines = [
+                    *(f"port {port}", "bind 127.0.0.1", f"dir {folder}", "protected-mode no"),
+                    *(f"{name.removeprefix('--')} {value}" for name, value in zip(words, words, strict=True)),
+                    f"sentinel monitor {SERVICE} 127.0.0.1 {place(primary, ports[0])} 2",
+                    f"sentinel down-after-milliseconds {SERVICE} 700",
+                    f"sentinel failover-timeout {SERVICE} 3000",
+                ]
+                (folder / "sentinel.conf").write_text("\n".join(lines) + "\n")
+                return [found.path, f"{folder}/sentinel.conf", "--sentinel"]
 
-        sentinels = [stack.enter_context(Server("sentinel", command, _answers)) for _ in range(3)]
-        for sentinel in sentinels:
-            client = stack.enter_context(redis.Redis(port=sentinel.port, decode_responses=True))
+            return Server("sentinel", command, _answers)
+
+        sentinels = [stack.enter_context(sentinel(port)) for port in ports[2:]]
+        for each in sentinels:
+            client = stack.enter_context(redis.Redis(port=each.port, decode_responses=True))
             _until(lambda client=client: _knows_all(client), "the sentinels to know each other and the replica")
         with redis.Redis(port=replica.port, decode_responses=True) as client:
             _until(lambda: _has_synced(client), "the replica to follow")
-        places = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in sentinels)
-        yield [primary, replica], f"redis+sentinel://{places}/{SERVICE}"
+        places = ",".join(f"127.0.0.1:{place(each, port)}" for each, port in zip(sentinels, ports[2:], strict=True))
+        scheme = "redis+sentinel" if authority is None else "rediss+sentinel"
+        yield [primary, replica], f"{scheme}://{places}/{SERVICE}"
 
 
 def _is_whole(node: redis.Redis, nodes: int) -> bool:
@@ -176,11 +227,9 @@ def redis_tls_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     """A server that speaks TLS, with an authority of its own; skipped where the program at hand was built without."""
     folder = tls.authority(tmp_path_factory.mktemp("tls"))
     port = free_port()
-    files = {"cert": "server.crt", "key": "server.key", "ca-cert": "ca.crt"}
-    options = [word for name, file in files.items() for word in (f"--tls-{name}-file", str(folder / file))]
     with ExitStack() as stack:
         try:
-            stack.enter_context(server(options=["--tls-port", str(port), "--tls-auth-clients", "no", *options]))
+            stack.enter_context(server(options=over_tls(folder, port)))
         except RuntimeError:
             pytest.skip("this server was built without TLS")
         yield f"rediss://127.0.0.1:{port}?ssl_ca_certs={folder / 'ca.crt'}"

@@ -79,7 +79,10 @@ def translated(error: Exception, location: str, *, sent: bool) -> AsyncTasQError
         return DriverUnavailable(f"Redis at {location} refused: {said}")
     if sent:
         return Indeterminate(f"Redis at {location} was lost before it had answered ({type(error).__name__})")
-    what = f"{type(error).__name__}: {said}" if said else "it does not answer"
+    silent = "it does not answer"
+    if location.startswith("rediss"):
+        silent += ", as a server does that speaks no TLS: if it is one, write redis instead of rediss in redis.url"
+    what = f"{type(error).__name__}: {said}" if said else silent
     return DriverUnavailable(f"Redis at {location} cannot be reached ({what})")
 
 
