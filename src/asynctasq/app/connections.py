@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator
 
 from asynctasq.app.dispatch import Dispatcher
 from asynctasq.app.drivers import Drivers
+from asynctasq.domain.errors import AsyncTasQError
 
 _inherited: list[object] = []
 """What a fork left of its parent's connections: never closed here, since they are the parent's, and never collected."""
@@ -27,8 +28,18 @@ class Connections:
         self._pid = os.getpid()
 
     async def dispatcher(self, driver: object | None) -> Dispatcher:
-        """The dispatcher of a driver in the running loop; `driver` as for `Drivers.get`."""
-        loop = asyncio.get_running_loop()
+        """The dispatcher of a driver in the running loop; `driver` as for `Drivers.get`.
+
+        Raises:
+            AsyncTasQError: no loop of asyncio's runs.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError as error:  # awaited by trio, or by hand
+            raise AsyncTasQError(
+                "dispatch() was awaited where no event loop of asyncio runs: call dispatch_sync() in a thread, as with "
+                "`await trio.to_thread.run_sync(f(...).dispatch_sync)`"
+            ) from error
         if os.getpid() != self._pid:
             _inherited.append(self._loops)
             self._loops, self._pid = {}, os.getpid()

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import cast
 
 import click
-import pytest
 
 from asynctasq.testing.contract.base import PROMISE, Contract
+
+# isort: split
+import pytest  # behind the suite, which says what to install where it is missing
 
 TITLE = "# Conformance of "
 STEPS = "Any sequence of steps ends as it does for a model made of dicts."

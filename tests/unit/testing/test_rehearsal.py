@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -296,6 +299,16 @@ def test_the_settings_in_force_before_are_those_of_the_rehearsal_and_the_app_is_
     assert type(asynctasq.init("memory://")) is bootstrap.App
 
 
+@pytest.mark.parametrize("calls", [lambda: welcome("ada").dispatch(), lambda: dispatch_many([welcome("ada")])])
+def test_a_dispatch_where_no_loop_of_asyncio_runs_says_what_to_call(
+    calls: Callable[[], Coroutine[Any, Any, object]],
+) -> None:
+    with Rehearsal():
+        dispatching = calls()
+        with pytest.raises(AsyncTasQError, match="call dispatch_sync\\(\\) in a thread, as with `await trio"):
+            dispatching.send(None)
+
+
 def test_the_clock_goes_forward_only() -> None:
     with Rehearsal() as tasks, pytest.raises(ConfigurationError, match="advance=-1"):
         tasks.advance(-1)
@@ -338,3 +351,50 @@ def test_the_fixtures_are_not_there_unasked(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_nothing(rehearsal): ...\n")
     result = pytester.runpytest_subprocess()
     result.stdout.fnmatch_lines(["*fixture 'rehearsal' not found*"])
+
+
+# Without pytest
+
+WITHOUT_PYTEST = """
+import sys, unittest
+
+sys.modules["pytest"] = None
+
+from asynctasq import task
+from asynctasq.testing import Rehearsal
+
+
+@task(name="unittest.note")
+async def note(word: str): ...
+
+
+class Case(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self):
+        self.tasks = self.enterContext(Rehearsal())
+
+    async def test_a_task(self):
+        await note("a").dispatch()
+        self.tasks.assert_dispatched(note, word="a")
+        self.assertEqual(len(await self.tasks.drain()), 1)
+
+
+import asynctasq.testing.faults
+
+for needy in ("contract", "contract.driver", "conformance"):
+    try:
+        __import__(f"asynctasq.testing.{needy}")
+    except Exception as error:
+        print(type(error).__name__, error)
+
+unittest.main()
+"""
+
+
+def test_whoever_has_no_pytest_rehearses_all_the_same_and_is_told_what_the_suite_needs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", WITHOUT_PYTEST], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Ran 1 test" in done.stderr
+    told = "MissingDependency the contract suite needs the package pytest: install asynctasq with its extra 'testing'"
+    assert done.stdout.splitlines() == [told] * 3
