@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,8 +16,13 @@ from asynctasq.domain.errors import ConfigurationError, TaskTimeout, WorkerProce
 from asynctasq.domain.message import Message
 from asynctasq.ports.executor import Order, Performer, RemoteExecutor
 
+logger = logging.getLogger("asynctasq.children")
+
 START_PATIENCE: Final = 60.0
 """Seconds that a child may take to import what it needs."""
+
+START_TRIES: Final = 3
+"""Starts that fail one after the other until those who wait for a child are told: one may be killed while it imports."""
 
 
 class ProcessExecutor(RemoteExecutor):
@@ -64,7 +70,7 @@ class ProcessExecutor(RemoteExecutor):
         self._waiting: deque[asyncio.Future[Child]] = deque()
         self._starting: set[asyncio.Task[None]] = set()
         self._size = 0
-        self._ailing = False
+        self._failed_starts = 0
 
     @property
     def pids(self) -> list[int]:
@@ -166,14 +172,20 @@ class ProcessExecutor(RemoteExecutor):
             waiter.set_result(child)
 
     def _replenish(self) -> None:
-        """Start what is missing: as many children as were ever needed at a time, and one that stands by."""
+        """Start what is missing: as many children as were ever needed at a time, and one that stands by.
+
+        After a start that failed they are started one by one; where none works, only while somebody waits.
+        """
         needed = min(self._most, len(self._busy) + len(self._waiting))
         self._size = max(self._size, needed)
-        wanted = needed if self._ailing else self._size + 1
-        while len(self._idle) + len(self._busy) + len(self._starting) < wanted:
-            self._starting.add(asyncio.get_running_loop().create_task(self._bring_up()))
+        wanted = needed if self._failed_starts >= START_TRIES else self._size + bool(self._size)
+        missing = wanted - len(self._idle) - len(self._busy) - len(self._starting)
+        if self._failed_starts:
+            missing = min(missing, 1 - len(self._starting))
+        for _ in range(missing):
+            self._starting.add(asyncio.get_running_loop().create_task(self._bring_up(self._failed_starts)))
 
-    async def _bring_up(self) -> None:
+    async def _bring_up(self, failed_before: int) -> None:
         this = asyncio.current_task()
         assert this is not None
         child = None
@@ -191,26 +203,35 @@ class ProcessExecutor(RemoteExecutor):
         except Exception as error:
             if isinstance(error, TimeoutError):
                 error = WorkerProcessDied(f"a child process was not ready after {START_PATIENCE:g} s")
+            why = str(error) if isinstance(error, WorkerProcessDied) else repr(error)
             if child is not None:
                 child.ready.cancel()
                 child.kill()
             self._starting.discard(this)
-            self._failed_to_start(error)
+            if failed_before == self._failed_starts:  # else it was started beside one that failed: the same failure
+                self._failed_starts += 1
+            self._failed_to_start(why)
         else:
             self._starting.discard(this)
-            self._ailing = False
+            self._failed_starts = 0
             self._idle.append(child)
             self._assign()
+            self._replenish()
 
-    def _failed_to_start(self, error: Exception) -> None:
-        """Somebody who waits is told, or nobody would ever be; and none is started in advance until one start has worked."""
-        self._ailing = True
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                why = error if isinstance(error, WorkerProcessDied) else f"no child process could be started: {error!r}"
-                waiter.set_exception(WorkerProcessDied(str(why)))
-                break
+    def _failed_to_start(self, why: str) -> None:
+        """The next one takes what waits. In a crash loop, each failure is told to one who waits, or nobody would ever be."""
+        tries = self._failed_starts
+        if tries < START_TRIES:
+            logger.warning("a child process could not be started, another one is: %s", why)
+        else:
+            if tries == START_TRIES:
+                logger.error("no child process can be started, %d in a row have failed: %s", tries, why)
+            while self._waiting:
+                waiter = self._waiting.popleft()
+                if not waiter.done():
+                    told = f"no child process could be started, {tries} in a row have failed: {why}"
+                    waiter.set_exception(WorkerProcessDied(told))
+                    break
         self._replenish()
 
     def _give_back(self, child: Child, report: Report) -> None:

@@ -85,7 +85,7 @@ class Child:
         launching = _NURSERY.submit(Launched, prepare, endurance, preload)
         try:
             return cls(await asyncio.wrap_future(launching), asyncio.get_running_loop())
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or thrown away with its loop
             launching.add_done_callback(_discard)
             raise
 
@@ -108,6 +108,7 @@ class Child:
         loop.add_reader(self._pipe, self._on_readable)
         loop.add_reader(self._process.sentinel, self._on_exit)
         self._life = loop.create_task(self._until_gone())
+        self._life.add_done_callback(self._on_unseen)
         _ALL.add(self)
 
     # Orders
@@ -232,6 +233,13 @@ class Child:
         if self._report is not None and not self._report.done():
             self._report.set_exception(WorkerProcessDied(f"the child process that ran it {how}{_hint(status)}"))
         self.gone.set_result(how)
+
+    def _on_unseen(self, _: object) -> None:
+        """Whoever ends a loop cancels all that runs on it: nobody is left who would see this one's end."""
+        if not self.gone.done():
+            self.kill()
+            self.discard()
+            self.gone.set_result("was killed at the end of its loop")
 
     async def _status(self) -> int | None:
         """The exit status, if it has one."""
