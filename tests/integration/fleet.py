@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import pytest
 from tests.integration import ledger_tasks
+from tests.integration.families import alive
 from tests.integration.history import CutOff, Dead, Ended, Enqueued, Event, Killed, Paused, Started, check
 from tests.services import sqs as service
 
@@ -210,6 +211,20 @@ class Fleet:
         worker.buried = True
         self.events.append(Killed(pid=worker.pid, at=time.monotonic()))
         return status
+
+    async def bury_children(self, pids: Collection[int]) -> None:
+        """Record the deaths of children that were killed, alone or with their worker, each as soon as it is seen.
+
+        A worker's children are to be dead two seconds after it: nobody else kills them.
+        """
+        left, deadline = set(pids), time.monotonic() + 2.0
+        while left:
+            dead = left - alive(left)
+            left -= dead
+            self.events += [Killed(pid=pid, at=time.monotonic()) for pid in dead]
+            assert time.monotonic() < deadline, f"children outlive their worker: {left}"
+            if left:
+                await asyncio.sleep(0.01)
 
     def pause(self, worker: Worker) -> None:
         """SIGSTOP: all its threads stand still."""

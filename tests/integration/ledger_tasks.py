@@ -84,13 +84,13 @@ async def neighbour(seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-@task(process=True, max_attempts=MANY)
+@task(process=True, max_attempts=MANY, retry_delay=FAILED_RETRY_DELAY)
 def work_in_child(seconds: float) -> None:
     with recorded():
         time.sleep(seconds)
 
 
-@task(process=True, max_attempts=MANY)
+@task(process=True, max_attempts=MANY, retry_delay=FAILED_RETRY_DELAY)
 async def work_in_loop_of_child(seconds: float) -> None:
     with recorded():
         await asyncio.sleep(seconds)

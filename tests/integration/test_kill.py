@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import random
+import signal
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tests.integration.fleet import BROKERS, Broker, Fleet
-from tests.integration.history import Ended, duplicates
+from tests.integration.families import alive, children_of_worker, descendants
+from tests.integration.fleet import BROKERS, Broker, Fleet, Worker, redis, sqlite
+from tests.integration.history import Ended, Started, duplicates
 from tests.integration.ledger_tasks import (
     fail_at_first,
     fail_until,
@@ -18,6 +23,8 @@ from tests.integration.ledger_tasks import (
     neighbour,
     poison,
     work,
+    work_in_child,
+    work_in_loop_of_child,
     work_in_thread,
 )
 
@@ -40,12 +47,12 @@ async def fleet(broker: Broker, tmp_path: Path) -> AsyncGenerator[Fleet]:
         yield fleet
 
 
-def size(broker: Broker) -> tuple[int, int]:
+def size(broker: Broker, most: tuple[int, int] = (TASKS, KILLS)) -> tuple[int, int]:
     """How many tasks, and how many kills."""
     if asked := os.environ.get("ASYNCTASQ_TEST_KILLS"):
         tasks, kills = map(int, asked.split(","))
         return tasks, kills
-    return FEW.get(broker.name, (TASKS, KILLS))
+    return FEW.get(broker.name, most)
 
 
 async def test_no_task_is_lost_and_each_duplicate_is_excused_when_random_workers_are_killed(
@@ -74,6 +81,64 @@ async def test_no_task_is_lost_and_each_duplicate_is_excused_when_random_workers
         history = await fleet.verify()
     assert len({event.task for event in history if isinstance(event, Ended) and event.how == "ok"}) == tasks
     assert duplicates(history), "the kills hit no task: let them come later, or the tasks take longer"
+
+
+IN_CHILDREN = (300, 16)
+"""How many tasks of all modes, and how many kills; `ASYNCTASQ_TEST_KILLS` asks for more."""
+
+MODES = (work, work_in_thread, work_in_child, work_in_loop_of_child)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="whose child a process is is read from /proc")
+@pytest.mark.parametrize("broker", [sqlite, redis], indirect=True, ids=lambda make: make.__name__)
+async def test_no_task_of_any_mode_is_lost_and_no_child_survives_when_random_workers_and_children_are_killed(
+    broker: Broker, tmp_path: Path
+):
+    tasks, kills = size(broker, IN_CHILDREN)
+    chance = random.Random(SEED)
+    options = ["--concurrency", "8", "--threads", "2", "--children", "2"]
+    async with Fleet(broker, tmp_path, options=options) as fleet:
+        await fleet.dispatch(*(chance.choice(MODES)(seconds=0.2) for _ in range(tasks)))
+        for _ in range(2):
+            fleet.spawn()
+        await fleet.until(lambda: bool(fleet.starts()), "the first task")
+        killed_alone = set[int]()
+        for _ in range(kills):
+            await asyncio.sleep(chance.uniform(0.1, 0.5))
+            busy: dict[Worker, list[int]] = {}
+
+            def look(found: dict[Worker, list[int]] = busy) -> bool:
+                pids = {start.pid for start in fleet.starts()}
+                for worker in (worker for worker in fleet.workers if worker.alive):
+                    children = sorted(children_of_worker(worker.pid))
+                    if worker.pid in pids and pids & set(children):
+                        found[worker] = children
+                return bool(found)
+
+            await fleet.until(look, "a worker that works in all modes")
+            worker, children = chance.choice(list(busy.items()))
+            if chance.random() < 0.7:
+                killed_alone.add(victim := chance.choice(children))
+                with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                    os.kill(victim, signal.SIGKILL)
+                await fleet.bury_children([victim])
+            else:
+                fleet.kill(worker)
+                fleet.spawn()
+                await fleet.bury_children(children)
+        stats = await fleet.stats()
+        assert stats.ready + stats.delayed + stats.leased, "all was done before the last kill: give it more work"
+        await fleet.drained()
+        families = set[int]().union(*(descendants(worker.pid) for worker in fleet.workers if worker.alive))
+        await fleet.stop()
+        await fleet.until(lambda: not alive(families), "the families of the stopped workers to be gone")
+        history = await fleet.verify()
+    runs = [event for event in history if isinstance(event, Started)]
+    ended = {(event.task, event.attempt) for event in history if isinstance(event, Ended)}
+    assert len({event.task for event in history if isinstance(event, Ended) and event.how == "ok"}) == tasks
+    cut_short = {run.pid for run in runs if (run.task, run.attempt) not in ended}
+    assert cut_short & killed_alone, "no kill of a child hit a task: let the tasks take longer"
+    assert cut_short & {worker.pid for worker in fleet.workers}, "no kill of a worker hit a task of its own"
 
 
 @pytest.mark.parametrize("fail", [False, True], ids=["succeeds late", "fails late"])

@@ -182,6 +182,8 @@ class ProcessExecutor(RemoteExecutor):
         missing = wanted - len(self._idle) - len(self._busy) - len(self._starting)
         if self._failed_starts:
             missing = min(missing, 1 - len(self._starting))
+        if any(child.unseen for child in self._children):
+            return
         for _ in range(missing):
             self._starting.add(asyncio.get_running_loop().create_task(self._bring_up(self._failed_starts)))
 
@@ -261,4 +263,5 @@ class ProcessExecutor(RemoteExecutor):
         self._children.discard(child)
         if child in self._idle:
             self._idle.remove(child)
-            self._replenish()
+            if not child.unseen:
+                self._replenish()

@@ -85,7 +85,7 @@ class Child:
         launching = _NURSERY.submit(Launched, prepare, endurance, preload)
         try:
             return cls(await asyncio.wrap_future(launching), asyncio.get_running_loop())
-        except BaseException:  # cancelled, or thrown away with its loop
+        except asyncio.CancelledError:
             launching.add_done_callback(_discard)
             raise
 
@@ -110,6 +110,11 @@ class Child:
         self._life = loop.create_task(self._until_gone())
         self._life.add_done_callback(self._on_unseen)
         _ALL.add(self)
+
+    @property
+    def unseen(self) -> bool:
+        """Whether its loop ends, and with it whoever would see the child's own end."""
+        return self._life.cancelling() > 0
 
     # Orders
 
@@ -235,7 +240,7 @@ class Child:
         self.gone.set_result(how)
 
     def _on_unseen(self, _: object) -> None:
-        """Whoever ends a loop cancels all that runs on it: nobody is left who would see this one's end."""
+        """Whoever ends a loop cancels all that runs on it; what waits for the child's end is not to wait for ever."""
         if not self.gone.done():
             self.kill()
             self.discard()
