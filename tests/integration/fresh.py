@@ -28,16 +28,20 @@ class FreshEnvironment:
     Args:
         folder: where it is made.
         wheels: what is installed, with its extras: "/path/to.whl[testing]".
+        unlocked: packages whose locked versions do not count: `wheels` may ask for others.
+        interpreter: whose environment it is; this one's unless said.
     """
 
-    def __init__(self, folder: Path, wheels: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, wheels: Sequence[str], *, unlocked: Sequence[str] = (), interpreter: str = sys.executable
+    ) -> None:
         self.python = folder / "bin" / "python"
         uv = _uv()
         if uv is None:
-            _run(sys.executable, "-m", "venv", folder, cwd=ROOT)
+            _run(interpreter, "-m", "venv", folder, cwd=ROOT)
             _run(self.python, "-m", "pip", "install", "--quiet", *wheels, cwd=ROOT)
             return
-        _run(uv, "venv", "--quiet", "--python", sys.executable, folder, cwd=ROOT)
+        _run(uv, "venv", "--quiet", "--python", interpreter, folder, cwd=ROOT)
         locked = folder / "locked.txt"
         _run(
             uv,
@@ -47,6 +51,7 @@ class FreshEnvironment:
             "--offline",
             "--all-extras",
             "--no-emit-project",
+            *(f"--no-emit-package={name}" for name in unlocked),
             "-o",
             locked,
             cwd=ROOT,

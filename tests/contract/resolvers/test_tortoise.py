@@ -9,7 +9,6 @@ import pytest
 import pytest_asyncio
 from tests.contract.resolvers.tortoise_world import TortoiseWorld, config, models
 from tortoise import Tortoise
-from tortoise.context import TortoiseContext
 
 from asynctasq.adapters.resolvers.tortoise import TortoiseResolver
 from asynctasq.domain.errors import ConfigurationError
@@ -59,15 +58,16 @@ async def test_a_configuration_that_does_not_work_is_told_at_the_start() -> None
 
 @pytest.mark.asyncio
 async def test_what_the_app_has_initialised_is_left_to_it(tmp_path: Path) -> None:
-    async with TortoiseContext() as app:
-        await app.init(config=config(f"sqlite://{tmp_path / 'rows.db'}"))
-        await app.generate_schemas()
-        row = await models.Note.create(text="of the app")
-        resolver = TortoiseResolver(config("sqlite://:memory:"))
-        await resolver.open()
-        ref = resolver.reference(row)
-        await resolver.close()
-        assert None not in await resolver.resolve([ref])
+    app = TortoiseResolver(config(f"sqlite://{tmp_path / 'rows.db'}"))  # initialises Tortoise as an app does
+    await app.open()
+    await Tortoise.generate_schemas()
+    row = await models.Note.create(text="of the app")
+    resolver = TortoiseResolver(config("sqlite://:memory:"))
+    await resolver.open()
+    ref = resolver.reference(row)
+    await resolver.close()
+    assert None not in await resolver.resolve([ref])
+    await app.close()
 
 
 @pytest.mark.asyncio

@@ -100,8 +100,8 @@ class TortoiseResolver(ModelResolver):
             return
         self._opened = False
         context, self._context = self._context, None
-        if context is None:  # before version 1 there is one for all
-            await Tortoise.close_connections()
+        if context is None:
+            await _end_the_only_one()
             return
         await context.close_connections()
         with contextlib.suppress(ValueError):  # entered in another context of ours, which ends without us
@@ -113,6 +113,14 @@ async def _fetch(model: type[Model], keys: Sequence[Any]) -> Mapping[Any, object
     for start in range(0, len(keys), BATCH):
         found |= {row.pk: row for row in await QuerySet(model).filter(pk__in=keys[start : start + BATCH])}
     return found
+
+
+async def _end_the_only_one() -> None:
+    """Before version 1 there is one initialisation for all, and its connections are of one loop: the next begins afresh."""
+    await Tortoise.close_connections()
+    only: Any = Tortoise
+    await only._reset_apps()
+    only._inited = False
 
 
 def _initialised() -> bool:
