@@ -78,7 +78,8 @@ class Redis:
         return sum(re.match(r"[\d.]+ \[\d+ (?!lua\])", line) is not None for line in said.splitlines())
 
     def stored(self) -> float:
-        return float(self._info("memory", "used_memory_dataset"))
+        # The heap of the script engine counts as data there, and is garbage until it is collected.
+        return float(self._info("memory", "used_memory_dataset")) - float(self._info("memory", "used_memory_lua"))
 
     def _info(self, section: str, field: str) -> str:
         lines = dict(line.split(":", 1) for line in self._ask("INFO", section).splitlines() if ":" in line)

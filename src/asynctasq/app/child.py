@@ -78,16 +78,14 @@ class Child(Performer):
         context = self._context.copy()
         found = context.run(self._fetch, function, call.refs) if call.refs else None
         args, kwargs = self._codec.build(header, call, function.parameters, found)
-        context.run(
-            CURRENT.set,
-            CurrentTask(
-                id=message.id,
-                name=function.name,
-                attempt=order.attempt,
-                queue=message.queue,
-                deadline=order.deadline,
-            ),
+        current = CurrentTask(
+            id=message.id,
+            name=function.name,
+            attempt=order.attempt,
+            queue=message.queue,
+            deadline=order.deadline,
         )
+        context.run(CURRENT.set, lambda: current)
         error = context.run(self._call, function, args, kwargs)
         if error is not None:
             raise FailedElsewhere(failure_of(error))

@@ -6,8 +6,7 @@ The arguments are a body of their own inside, so that a worker can say which tas
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from asynctasq.app.parameters import Parameters
 from asynctasq.app.rows import Rows, restored
@@ -30,8 +29,7 @@ IGNORABLE: Final = range(64)
 """Overrides that a worker may pass over where it does not know them; one beyond changes what running the task means."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class Header(NamedTuple):
     """What a worker must know of a task before it reads the arguments.
 
     Attributes:
@@ -45,8 +43,7 @@ class Header:
     arguments: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(NamedTuple):
     """A task's arguments as they travelled.
 
     Attributes:
@@ -57,7 +54,7 @@ class Call:
 
     args: list[Any]
     kwargs: dict[str, Any]
-    refs: list[ModelRef] = field(default_factory=list[ModelRef])
+    refs: list[ModelRef]
 
 
 class Codec:
@@ -124,10 +121,10 @@ class Codec:
                 f"the body has {len(message.body):,} bytes, over the limit of {self._max_body:,}: raise this worker's limits.body"
             )
         body: Any = self._serializer.loads(message.body, id=message.id, queue=message.queue)
-        if not _is_list_of(body, str, dict, bytes):
+        if _kinds(body) != (str, dict, bytes):
             raise UndecodableTask("the body is not [name, overrides, arguments]")
         name, overrides, arguments = body
-        return Header(name=name, retry_delay=_retry_delay(overrides) if overrides else None, arguments=arguments)
+        return Header(name, _retry_delay(overrides) if overrides else None, arguments)
 
     def decode(self, header: Header, message: Message) -> Call:
         """Read the arguments.
@@ -138,9 +135,9 @@ class Codec:
         """
         refs: list[ModelRef] = []
         pair: Any = self._serializer.loads(header.arguments, id=message.id, queue=message.queue, refs=refs)
-        if not _is_list_of(pair, list, dict) or not all(type(key) is str for key in pair[1]):
+        if _kinds(pair) != (list, dict) or (pair[1] and not all(type(key) is str for key in pair[1])):
             raise UndecodableTask(f"the arguments of task {header.name!r} are not [args, kwargs]")
-        return Call(args=pair[0], kwargs=pair[1], refs=refs)
+        return Call(pair[0], pair[1], refs)
 
     def build(
         self,
@@ -205,8 +202,9 @@ def _name(parameters: Parameters | None, place: int | str) -> str:
     return f"#{place}" if isinstance(place, int) else place
 
 
-def _is_list_of(value: object, *kinds: type) -> bool:
-    return isinstance(value, list) and tuple(map(type, cast("list[object]", value))) == kinds
+def _kinds(value: Any) -> tuple[type, ...]:
+    """The types of a list's items; none of anything else."""
+    return tuple(map(type, value)) if value.__class__ is list else ()
 
 
 def _retry_delay(overrides: Mapping[object, object]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -27,7 +28,8 @@ class CurrentTask:
     deadline: float | None = None
 
 
-CURRENT: ContextVar[CurrentTask | None] = ContextVar("asynctasq_current_task", default=None)
+CURRENT: ContextVar[Callable[[], CurrentTask] | None] = ContextVar("asynctasq_current_task", default=None)
+"""What makes the answer: every task sets it, and few ask."""
 
 
 def current_task() -> CurrentTask:
@@ -41,4 +43,4 @@ def current_task() -> CurrentTask:
         raise AsyncTasQError(
             "current_task() was called outside a running task: call it in the task, while a worker runs it"
         )
-    return running
+    return running()

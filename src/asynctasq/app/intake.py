@@ -134,10 +134,13 @@ class Intake:
             self._wary = bool(suspects)
             # As long as tasks end sooner than the broker answers, and there is more, the next claim asks ahead: the broker works
             # while the tasks run, not while the worker waits.
-            self._take([claim for claim in claims if claim.expiries < SUSPECT] if suspects else claims)
             self._eager = (
-                len(claims) == limit and not self._ahead and self._may_ask_ahead() and (self._eager or starved)
+                len(claims) == limit
+                and len(claims) <= options.concurrency - len(taken) - len(self._ahead)
+                and self._may_ask_ahead()
+                and (self._eager or starved)
             )
+            self._take([claim for claim in claims if claim.expiries < SUSPECT] if suspects else claims)
             if suspects:
                 await self._run_alone(suspects)
             elif options.burst and idle and not claims:
@@ -163,14 +166,21 @@ class Intake:
 
     def _take(self, claims: Sequence[Claim]) -> None:
         """Start the claims, and keep for later those that have no slot."""
-        taken, most = self._slots.taken, self._options.concurrency
-        for claim in claims:
-            if len(taken) < most:
-                self._start(claim)
-            else:
+        self._ahead.extend(claims)
+        if self._eager:
+            # The loop sends nothing until it has run what is ready: the next claim goes first, or it would wait for these to run.
+            asyncio.get_running_loop().call_soon(self._fill)
+        else:
+            self._fill()
+
+    def _fill(self) -> None:
+        """Start what was claimed, as far as there are slots."""
+        taken, most, ahead = self._slots.taken, self._options.concurrency, self._ahead
+        while ahead and len(taken) < most:
+            self._start(ahead.popleft())
+        if ahead:
+            for claim in ahead:
                 self._keeper.keep(claim)
-                self._ahead.append(claim)
-        if self._ahead:
             if self._returning is not None:
                 self._returning.cancel()
             patience = min(AHEAD, self._options.lease / 4)

@@ -48,8 +48,8 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 def under_task(record: logging.LogRecord) -> bool:
     """A filter that lets everything pass and adds the running task to it; an `extra=` of the same name stays."""
-    running = CURRENT.get()
-    if running is not None:
+    if (running_task := CURRENT.get()) is not None:
+        running = running_task()
         fields = {"task": running.name, "task_id": running.id, "attempt": running.attempt, "queue": running.queue}
         vars(record).update({**fields, **vars(record)})
     return True

@@ -72,7 +72,8 @@ class LoopWatch:
         running = self._tasks()
         if blocking in running:
             return f"task {running[blocking]}"
-        if sys.version_info >= (3, 12) and (under := blocking.get_context().get(CURRENT)) is not None:
+        if sys.version_info >= (3, 12) and (current := blocking.get_context().get(CURRENT)) is not None:
+            under = current()
             return f"task {under.id} ({under.name}), attempt {under.attempt}"
         # Before Python 3.12 nobody tells an asyncio task's context; that of a timeout is called as the one that waits for it.
         named = (what for task, what in running.items() if task.get_name() == blocking.get_name())

@@ -55,8 +55,9 @@ class Settler:
 
     def add(self, settlement: Settlement) -> None:
         """Hand over a settlement; never blocks."""
+        if not self._waiting:
+            self._wake.set()
         self._waiting.append(settlement)
-        self._wake.set()
 
     def close(self) -> None:
         """Let `run()` return once everything is settled."""

@@ -58,12 +58,13 @@ LAST_CALL = 3.0
 class _Run:
     """One claim on its way through the worker."""
 
-    __slots__ = ("claim", "concluded", "failed", "in_thread", "lost", "name", "started", "task")
+    __slots__ = ("claim", "concluded", "deadline", "failed", "in_thread", "lost", "name", "started", "task")
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
         self.task: asyncio.Task[None] | None = None
         self.name: str | None = None
+        self.deadline: float | None = None
         self.started = False
         self.failed = False
         self.in_thread = False
@@ -74,15 +75,26 @@ class _Run:
         """Note that the function begins: what has not begun may be given back."""
         self.started = True
 
+    def current(self) -> CurrentTask:
+        """What `current_task()` answers."""
+        message = self.claim.message
+        return CurrentTask(
+            id=message.id,
+            name=self.name or "",
+            attempt=self.claim.attempt,
+            queue=message.queue,
+            deadline=self.deadline,
+        )
+
     def noting_start(
-        self, function: Callable[..., Any], current: CurrentTask, timeout: float | None, clock: Callable[[], float]
+        self, function: Callable[..., Any], timeout: float | None, clock: Callable[[], float]
     ) -> Callable[..., Any]:
         """`function`, noting that a thread has begun it, and when its time is over: it may have waited for the thread."""
 
         def begin(*args: object, **kwargs: object) -> object:
             self.started = True
             if timeout is not None:
-                CURRENT.set(replace(current, deadline=clock() + timeout))
+                self.deadline = clock() + timeout
             return function(*args, **kwargs)
 
         return begin
@@ -281,19 +293,17 @@ class Worker:
         """Run the function; the verdict, and what is still running if a timeout could not stop it."""
         claim, message = run.claim, run.claim.message
         local, timeout, clock = route.local, route.timeout, self._seams.monotonic
-        deadline = None if timeout is None else clock() + timeout
-        current = CurrentTask(
-            id=message.id, name=route.name, attempt=claim.attempt, queue=message.queue, deadline=deadline
-        )
-        CURRENT.set(current)
+        CURRENT.set(run.current)
         function, until = route.function, None
+        if timeout is not None:
+            run.deadline = clock() + timeout
         if route.mode is ExecutionMode.SYNC:
             run.in_thread = True
-            function = run.noting_start(function, current, timeout, clock)
+            function = run.noting_start(function, timeout, clock)
         elif route.mode is ExecutionMode.ASYNC:
             run.started = True
-            if deadline is not None:
-                until = deadline + LAST_CALL
+            if run.deadline is not None:
+                until = run.deadline + LAST_CALL
         self._keeper.keep(claim, until=until)
         if failpoints.ACTIVE:
             failpoints.hit("worker.before_run")

@@ -36,7 +36,7 @@ def configure():
 @pytest.fixture
 def running():
     task = CurrentTask(id="0197", name="shop.tasks:send", attempt=2, queue="emails")
-    token = CURRENT.set(task)
+    token = CURRENT.set(lambda: task)
     yield task
     CURRENT.reset(token)
 

@@ -297,6 +297,30 @@ async def test_quick_tasks_do_not_wait_for_the_broker_between_two_batches() -> N
 
 
 @virtual
+async def test_the_next_claim_is_sent_before_the_tasks_of_the_last_one_run() -> None:
+    happened: list[str] = []
+
+    class Sending(Distant):
+        async def claim(self, queues: Sequence[str], **asked: Any) -> Sequence[Claim]:
+            async def send() -> Sequence[Claim]:  # as drivers do it, so that a cancelled claim still gets its answer
+                happened.append("asked")
+                return await super(Sending, self).claim(queues, **asked)
+
+            return await asyncio.ensure_future(send())
+
+    bench = Bench(memory=Sending)
+
+    async def work() -> None:
+        happened.append("ran")
+
+    function = bench.task(work)
+    for _ in range(12):
+        await bench.dispatch(function())
+    await bench.drain(concurrency=3)
+    assert happened[:13] == ["asked", *["asked", "ran", "ran", "ran"] * 3]
+
+
+@virtual
 async def test_claims_ahead_of_the_slots_start_as_slots_become_free_and_no_more_run_at_once() -> None:
     bench = Bench(memory=Distant)
     running: list[int] = []

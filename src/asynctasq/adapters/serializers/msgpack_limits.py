@@ -50,7 +50,8 @@ def check(packed: bytes) -> None:
     Raises:
         ValueError: it is over a limit, or is found to be broken while it is scanned.
     """
-    if len(packed) > MAX_ITEMS or len(packed.translate(None, _NOT_OPENING)) > MAX_DEPTH:
+    size = len(packed)
+    if size > MAX_DEPTH and (size > MAX_ITEMS or len(packed.translate(None, _NOT_OPENING)) > MAX_DEPTH):
         try:
             _scan(packed)
         except IndexError:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, cast
 
+from hiredis import pack_command  # pyright: ignore[reportUnknownVariableType]
 from redis import exceptions as theirs
 from redis.asyncio import Redis
 
@@ -16,7 +17,8 @@ from asynctasq.adapters.drivers.redis.node import PATIENCE
 from asynctasq.adapters.drivers.redis.pool import Pool
 from asynctasq.domain.errors import AsyncTasQError, DriverUnavailable, Indeterminate
 
-Command = Sequence[Any]
+Command = tuple[Any, ...]
+_pack = cast("Callable[[Command], bytes]", pack_command)
 
 
 class Reached(Protocol):
@@ -123,7 +125,7 @@ class Server(Asked):
         sent = False
         try:
             async with asyncio.timeout_at(until), self._pool.connection() as connection:
-                packed = connection.pack_commands(commands)
+                packed = b"".join(map(_pack, commands))  # the client's own way to pack takes four times as long
                 sent = True
                 await _send(connection, packed)
                 replies = [await _reply(connection) for _ in commands]
@@ -148,7 +150,7 @@ def give_up_at() -> float:
     return asyncio.get_running_loop().time() + PATIENCE
 
 
-async def _send(connection: Any, packed: Any) -> None:
+async def _send(connection: Any, packed: bytes) -> None:
     try:
         await connection.send_packed_command(packed, check_health=False)
     except RuntimeError as error:  # uvloop's word for a connection that was reset a moment ago

@@ -39,11 +39,14 @@ class Pool:
         Raises:
             redis.ConnectionError: none came free in time, or a new one could not be made.
         """
-        try:
-            async with asyncio.timeout(CROWDED):
-                await self._free.acquire()
-        except TimeoutError:
-            raise theirs.ConnectionError("No connection available") from None
+        if self._free.locked():
+            try:
+                async with asyncio.timeout(CROWDED):
+                    await self._free.acquire()
+            except TimeoutError:
+                raise theirs.ConnectionError("No connection available") from None
+        else:
+            await self._free.acquire()
         try:
             connection = await self._reusable() or await self._connect()
             self._in_use.add(connection)
