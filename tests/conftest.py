@@ -1,5 +1,7 @@
 """The servers that the tests share, and a header that says which."""
 
+import pytest
+from tests.minutes import Minutes
 from tests.services import mariadb, postgres, redis, sqs
 from tests.services.mariadb import mysql_url
 from tests.services.pgbouncer import pgbouncer_url
@@ -24,3 +26,7 @@ __all__ = [
 
 def pytest_report_header() -> str:
     return f"services: {redis.described()}, {postgres.described()}, {mariadb.described()}, {sqs.described()}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Minutes())
