@@ -23,6 +23,7 @@ CLASSES = {
     "sqlite": "SQLiteDriver",
     "redis": "RedisDriver",
     "postgres": "PostgresDriver",
+    "mysql": "MySQLDriver",
     "sqs": "SQSDriver",
 }
 
@@ -146,6 +147,32 @@ BUGS = [
         "postgres",
         [Edit("sql/claim.sql", "ORDER BY n, visible_at, seq", "ORDER BY visible_at, seq")],
         ["test_a_claim_that_spans_queues_lists_the_urgent_ones_first"],
+    ),
+    Bug(
+        "passes over the other queues while the one flows that filled its last claim",
+        "mysql",
+        [
+            Edit(
+                "driver.py",
+                "if queues == [self._flowing] and (claims := await self._take(queues, limit, lease, worker)):",
+                "if (one := self._flowing) in queues and (claims := await self._take([one], limit, lease, worker)):",
+            )
+        ],
+        ["test_a_claim_that_filled_up_does_not_make_the_next_pass_over_the_other_queues"],
+    ),
+    Bug(
+        "says that a batch is acked if any of it was",
+        "mysql",
+        [Edit("sql/all.sql", "CAST(ROW_COUNT() AS UNSIGNED) - :count", "ROW_COUNT() - :count")],
+        ["test_a_lost_settlement_does_not_disturb_its_neighbours"],
+    ),
+    Bug(
+        "lets one queue that cannot be used keep it from the others",
+        "sqs",
+        [
+            Edit("driver.py", "except UNUSABLE as error:", "except () as error:"),
+        ],
+        ["test_a_queue_that_cannot_be_used_holds_up_no_other"],
     ),
     Bug(
         "serves the last in first",
@@ -288,7 +315,7 @@ BUGS = [
                 "return claims_of(claimed, queues, token, time.monotonic() + lease)",
             )
         ],
-        why="on a broker that answers at once the two are one; it takes one that answers late",
+        ["test_a_deadline_has_passed_before_the_message_is_shown_again_however_late_the_answer_was_heard"],
     ),
     Bug(
         "gives the deadline of a lease on the wall clock",
@@ -418,7 +445,7 @@ BUGS = [
             ),
             Edit("lua/enqueue.lua", "at + delay + i", "delay + i"),
         ],
-        why="on one machine both clocks are one; it takes two that disagree",
+        ["test_a_delay_is_counted_on_the_clock_of_the_broker"],
     ),
     # Waiting
     Bug(

@@ -65,3 +65,4 @@ def test_a_copy_without_a_bug_keeps_the_same_promises(driver: str, trial: Trial)
 def test_the_page_lists_every_bug_with_what_catches_it() -> None:
     text = Path("docs/seeded-bugs.md").read_text()
     assert seeded_bugs.table() in text
+    assert f"**{sum(bool(bug.caught_by) for bug in BUGS)} of {len(BUGS)} are caught" in text

@@ -18,7 +18,7 @@ from tests.services import sqs as service
 
 from asynctasq.domain.errors import ConfigurationError, InvalidName, PayloadTooLarge
 from asynctasq.domain.message import Message
-from asynctasq.domain.verdict import ACK, DeadLetter, Settlement
+from asynctasq.domain.verdict import ACK, DeadLetter, Release, Settlement
 from asynctasq.drivers.sqs_driver import SQSDriver
 from asynctasq.ports.driver import EnqueueStatus
 
@@ -82,7 +82,7 @@ async def test_a_queue_is_created_when_it_is_needed_and_keeps_messages_as_long_a
 
 
 async def test_a_queue_that_is_missing_is_refused_by_name_where_none_is_to_be_created(
-    moto_url: str, sqs: Any, prefix: str
+    moto_url: str, sqs: Any, prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await sqs.create_queue(QueueName=f"{prefix}there")
     async with connected(moto_url, queue_prefix=prefix, create_queues=False) as driver:
@@ -94,7 +94,12 @@ async def test_a_queue_that_is_missing_is_refused_by_name_where_none_is_to_be_cr
         assert f"{prefix}mail" in str(missing.error)
         assert "create_queues" in str(missing.error)
         with pytest.raises(ConfigurationError, match=f"{prefix}mail"):
-            await driver.claim(["there", "mail"], limit=10, lease=60, wait=0, worker="test")
+            await driver.claim(["mail"], limit=10, lease=60, wait=0, worker="test")
+        for _ in range(2):
+            (found,) = await driver.claim(["mail", "there"], limit=10, lease=60, wait=1, worker="test")
+            await driver.settle([Settlement(claim=found, verdict=Release())])
+    (warning,) = [record.getMessage() for record in caplog.records if record.name == "asynctasq.sqs"]
+    assert f"{prefix}mail: it cannot be served" in warning
     assert await names(sqs, prefix) == ["there"]
 
 
@@ -148,8 +153,8 @@ async def test_a_message_has_room_in_its_queue_for_its_death(moto_url: str, sqs:
         refused = await enqueue(driver, body=b"x" * 200_000)
         assert isinstance(refused.error, PayloadTooLarge)
         assert "MaximumMessageSize" in str(refused.error)
-        assert (await enqueue(driver, body=b"x" * 180_000)).error is None
-        assert (await claim(driver)).message.body == b"x" * 180_000
+        assert (await enqueue(driver, body=b"x" * 175_000)).error is None
+        assert (await claim(driver)).message.body == b"x" * 175_000
 
 
 async def test_what_a_stranger_has_sent_is_a_dead_letter_and_its_neighbours_are_claimed(

@@ -7,7 +7,7 @@
 * It hangs up after each answer.
 * It takes characters that SQS refuses.
 * It refuses a message alone that says it is `to-be-refused`.
-* It fails, or refuses, when it is told to.
+* It fails, or refuses, when it is told to; a queue may be forbidden for good.
 * It counts the requests by their action, and lets time pass when it is told to, under paths of our own.
 """
 
@@ -23,6 +23,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -51,6 +53,8 @@ failing: list[str] = []
 """The actions whose next request fails."""
 refusing: list[str] = []
 """The actions whose next request is not allowed."""
+forbidden: list[str] = []
+"""How the names of queues end with which nothing is allowed."""
 
 
 def in_one_step(name: str) -> None:
@@ -177,8 +181,11 @@ class Application:
                 failing.remove(action)
                 start_response("500 Internal Server Error", [("Content-Type", "application/x-amz-json-1.0")])
                 return [b'{"__type":"com.amazonaws.sqs#InternalFailure"}']
-            if action in refusing:
-                refusing.remove(action)
+            body = environ["wsgi.input"].read()
+            environ["wsgi.input"] = BytesIO(body)
+            if action in refusing or any(f'{name}"'.encode() in body for name in forbidden):
+                with suppress(ValueError):
+                    refusing.remove(action)
                 start_response("400 Bad Request", [("Content-Type", "application/x-amz-json-1.0")])
                 return [b'{"__type":"com.amazonaws.sqs#AccessDenied"}']
             counting.asked_for = action in ("GetQueueAttributes", "CreateQueue")
@@ -190,6 +197,8 @@ class Application:
             failing.append(asked["action"][0])
         elif place.endswith("/refuse"):
             refusing.append(asked["action"][0])
+        elif place.endswith("/forbid"):
+            forbidden.append(asked["queue"][0])
         elif place.endswith("/messages"):
             answer = stored(asked["queue"][0])
         elif place.endswith("/requests"):

@@ -83,6 +83,11 @@ def age(url: str, seconds: float) -> None:
     told(url, f"age?seconds={seconds}")
 
 
+def forbid(url: str, queue: str) -> None:
+    """Let our own server allow nothing with a queue, whatever the prefix of its name."""
+    told(url, f"forbid?queue={queue}")
+
+
 def dead_letters(url: str, name: str) -> list[DeadMessage]:
     """What a queue of dead letters on our own server holds, without receiving it."""
     letters: list[DeadMessage] = []

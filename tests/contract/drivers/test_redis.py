@@ -43,6 +43,14 @@ class RedisHarness(Harness):
     async def age(self, seconds: float) -> None:
         await asyncio.to_thread(self._move, seconds)
 
+    async def spoil(self, queue: str) -> bool:
+        def occupy() -> None:
+            with self._client() as client:
+                client.set(f"{{{self.prefix}:{queue}}}:due", "somebody else's")
+
+        await asyncio.to_thread(occupy)
+        return True
+
     def _move(self, seconds: float) -> None:
         with self._client() as client:
             for queue in client.smembers(f"{self.prefix}:queues"):

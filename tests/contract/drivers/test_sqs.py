@@ -35,6 +35,11 @@ class SQSHarness(Harness):
         else:
             await super().age(seconds)
 
+    async def spoil(self, queue: str) -> bool:
+        if self.ours:
+            await asyncio.to_thread(service.forbid, self.url, queue)
+        return self.ours
+
 
 known: list[str] = []
 """Where the model's driver finds its server: a unittest.TestCase takes no fixture's value."""

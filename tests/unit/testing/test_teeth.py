@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import Phase, settings
 
 from asynctasq.adapters.drivers.memory import MemoryDriver
-from asynctasq.domain.errors import AsyncTasQError, DriverClosed, DriverUnavailable, PayloadTooLarge
+from asynctasq.domain.errors import AsyncTasQError, ConfigurationError, DriverClosed, DriverUnavailable, PayloadTooLarge
 from asynctasq.domain.verdict import ACK, Release, Retry, Settlement
 from asynctasq.ports.driver import Enqueued, EnqueueStatus, Extended, ExtendStatus, Settled, SettleStatus
 from asynctasq.testing.contract import driver as contract
@@ -375,6 +376,44 @@ class ServesQueuesBackwards(Sabotaged):
         return await super().claim(queues[::-1], **how)
 
 
+@breaks("test_a_claim_that_filled_up_does_not_make_the_next_pass_over_the_other_queues")
+class StaysWhereItWasFilled(Sabotaged):
+    flowing = None
+
+    async def claim(self, queues, *, limit, **how):
+        claims = await super().claim([self.flowing] if self.flowing in queues else queues, limit=limit, **how)
+        self.flowing = claims[-1].message.queue if len(claims) == limit else None
+        return claims
+
+
+class SpoilingHarness(MemoryHarness):
+    """Notes which queues are not to be used; the driver does the rest."""
+
+    spoiled: ClassVar[set[str]] = set()
+
+    async def spoil(self, queue):
+        self.spoiled.add(queue)
+        return True
+
+
+@breaks("test_a_queue_that_cannot_be_used_holds_up_no_other")
+class AsksForEachOfItsQueues(Sabotaged):
+    harness = SpoilingHarness
+
+    async def enqueue(self, messages):
+        for_all = iter(await super().enqueue([each for each in messages if each.queue not in self.harness.spoiled]))
+        refused = ConfigurationError("somebody else's")
+        return [
+            Enqueued(EnqueueStatus.FAILED, each.id, refused) if each.queue in self.harness.spoiled else next(for_all)
+            for each in messages
+        ]
+
+    async def claim(self, queues, **how):
+        if not self.harness.spoiled.isdisjoint(queues):
+            raise ConfigurationError("somebody else's")
+        return await super().claim(queues, **how)
+
+
 @breaks("test_racing_claimers_get_each_message_once")
 class HandsOutTwice(Sabotaged):
     async def claim(self, queues, **how):
@@ -530,6 +569,16 @@ class IsEarly(Sabotaged):
         return replace(message, delay=message.delay * 0.8)
 
 
+@breaks("test_a_delay_is_counted_on_the_clock_of_the_broker")
+class CountsDelaysOnTheProducersClock(Sabotaged):
+    def __init__(self, **clocks):
+        super().__init__(**clocks)
+        self.epoch = time.time() - time.monotonic()
+
+    def sent(self, message):
+        return replace(message, delay=max(0.0, time.time() - self.epoch - time.monotonic() + message.delay))
+
+
 @breaks("test_a_message_is_shown_soon_after_its_delay_has_passed")
 class IsLate(Sabotaged):
     def sent(self, message):
@@ -568,6 +617,14 @@ class CountsEveryAttemptAsAnExpiry(Sabotaged):
 class GivesDeadlinesOnTheWallClock(Sabotaged):
     def claimed(self, claim):
         return replace(claim, deadline=time.time() + 60.0)
+
+
+@breaks("test_a_deadline_has_passed_before_the_message_is_shown_again_however_late_the_answer_was_heard")
+class CountsDeadlinesFromTheAnswer(Sabotaged):
+    async def claim(self, queues, *, lease, **how):
+        claims = await super().claim(queues, lease=lease, **how)
+        await asyncio.sleep(0)  # in which the answer comes
+        return [replace(claim, deadline=time.monotonic() + lease) for claim in claims]
 
 
 @breaks("test_without_a_timed_lease_there_is_no_deadline")
@@ -1150,7 +1207,7 @@ async def _failures(promise: str):
     suite = DriverContract()
     test = getattr(suite, promise)
     for arguments in _parameters(test):
-        harness = MemoryHarness()
+        harness = getattr(BROKEN[promise], "harness", MemoryHarness)()
         driver = BROKEN[promise](clock=harness.clock)
         await driver.connect()
         assert suite.inapplicable(promise, driver) is None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-SHORTEST, LONGEST = 0.02, 0.54
-"""Seconds between two looks. The longest is what a task that comes after a long silence may wait; it makes for less than two
-statements a second."""
+SHORTEST, LONGEST = 0.02, 0.56
+"""Seconds between two looks. The longest is what a task that comes after a long silence may wait; it makes for nine looks in the
+five seconds of a worker's claim, the one with which it begins included."""
 
 SHARE = 0.25
 """Of the silence so far that the next pause may take: half of the tasks come while it is still short."""

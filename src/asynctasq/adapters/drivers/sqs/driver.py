@@ -18,7 +18,7 @@ from asynctasq.adapters.drivers.sqs.client import AT_ONCE, PATIENCE, ClientFacto
 from asynctasq.adapters.drivers.sqs.copies import copy_after
 from asynctasq.adapters.drivers.sqs.envelope import LARGEST_BODY, Envelope
 from asynctasq.adapters.drivers.sqs.faults import NoSuchQueue, NotAllowed, Superseded
-from asynctasq.adapters.drivers.sqs.polls import Polls
+from asynctasq.adapters.drivers.sqs.polls import UNUSABLE, Polls
 from asynctasq.adapters.drivers.sqs.queues import LONGEST_PREFIX, Queues
 from asynctasq.domain.errors import (
     AsyncTasQError,
@@ -185,7 +185,7 @@ class SQSDriver(QueueDriver, Inspector, Examinable):
             await client.close()
             return
         broker = self._broker = Broker(client, queues, hop=options.hop)
-        self._polls = Polls(broker.receive, lambda claims: self._give_back(broker, claims))
+        self._polls = Polls(broker.receive, lambda claims: self._give_back(broker, claims), queues.complain)
         self.location = client.location
 
     async def close(self) -> None:
@@ -317,14 +317,23 @@ class SQSDriver(QueueDriver, Inspector, Examinable):
     async def _look(self, polls: Polls, queues: Sequence[str], limit: int, lease: float) -> list[Claim]:
         """What is there now, the most urgent first."""
         claims: list[Claim] = []
+        problems: dict[str, AsyncTasQError] = {}
         for queue in queues:
             claims += polls.kept(queue, limit=limit - len(claims), lease=lease)
             if len(claims) < limit and not polls.waits_at(queue, lease):
-                found = await polls.first([queue], limit=limit - len(claims), lease=lease, seconds=0)
+                try:
+                    found = await polls.first([queue], limit=limit - len(claims), lease=lease, seconds=0)
+                except UNUSABLE as error:  # which holds up no other
+                    problems[queue] = error
+                    continue
                 claims += found
                 claims += await self._more(polls, [queue], found, limit - len(claims) + len(found), lease)
             if len(claims) >= limit:
                 break
+        if problems and len(problems) == len(queues):
+            raise next(iter(problems.values()))
+        for queue, problem in problems.items():
+            polls.complain(queue, problem)
         return claims
 
     async def _more(

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from asynctasq.domain.errors import DriverClosed
+from asynctasq.adapters.drivers.sqs.faults import NoSuchQueue
+from asynctasq.domain.errors import ConfigurationError, DriverClosed, InvalidName
 from asynctasq.domain.message import Claim
 
 UNWANTED = 0.5
 """Seconds for which claims that nobody has asked for are kept for the next who asks."""
+
+UNUSABLE = (ConfigurationError, InvalidName, NoSuchQueue)
+"""Of one queue, these say nothing of others: it does not exist, is not for us, or cannot be called so."""
 
 Receive = Callable[[str, int, float, int], Coroutine[Any, Any, list[Claim]]]
 """Claims of a queue, given how many at most, the lease, and how many whole seconds SQS may wait for the first."""
@@ -43,8 +47,14 @@ class _Poll:
         return self.receiving.done()
 
     @property
+    def problem(self) -> BaseException | None:
+        """Why this queue cannot be used, as others may be."""
+        problem = self.receiving.exception() if self.answered else None
+        return problem if isinstance(problem, UNUSABLE) else None
+
+    @property
     def claims(self) -> list[Claim]:
-        return self.receiving.result() if self.answered else []
+        return self.receiving.result() if self.answered and not self.problem else []
 
 
 class Polls:
@@ -53,11 +63,18 @@ class Polls:
     Args:
         receive: asks for messages of one queue.
         give_back: releases claims in the background.
+        complain: tells people of a queue that cannot be used.
     """
 
-    def __init__(self, receive: Receive, give_back: Callable[[Sequence[Claim]], None]) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        give_back: Callable[[Sequence[Claim]], None],
+        complain: Callable[[str, BaseException], None],
+    ) -> None:
         self._receive = receive
         self._give_back = give_back
+        self.complain = complain
         self._left: defaultdict[str, list[_Poll]] = defaultdict(list)
         self._under_way: set[asyncio.Future[list[Claim]]] = set()
 
@@ -79,7 +96,7 @@ class Polls:
         """What comes first at any of the queues, the most urgent one's before the others'; empty after `seconds`.
 
         Raises:
-            AsyncTasQError: a queue could not be asked.
+            AsyncTasQError: SQS could not be asked, or none of the queues can be used.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
@@ -102,6 +119,7 @@ class Polls:
                 if not ends and loop.time() >= end:
                     break
             claims = [claim for poll in polls.values() for claim in poll.claims]
+            self._tell_of_problems(polls)
         except BaseException:
             for poll in polls.values():
                 self._leave(poll)
@@ -121,6 +139,14 @@ class Polls:
             await asyncio.wait(self._under_way)
         for poll in [poll for polls in self._left.values() for poll in polls]:
             self._end(poll)
+
+    def _tell_of_problems(self, polls: Mapping[str, _Poll]) -> None:
+        """Raise the problem if there is nothing else; else only tell of it: such a queue holds up no other."""
+        problems = {queue: problem for queue, poll in polls.items() if (problem := poll.problem)}
+        if len(problems) == len(polls):
+            raise next(iter(problems.values()))
+        for queue, problem in problems.items():
+            self.complain(queue, problem)
 
     def _begun(self, queue: str, limit: int, lease: float, seconds: int) -> _Poll:
         receiving = asyncio.ensure_future(self._received(queue, limit, lease, seconds))

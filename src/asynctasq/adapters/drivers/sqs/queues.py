@@ -175,6 +175,10 @@ class Queues:
         attributes: Mapping[str, str] = answer.get("Attributes", {})
         return attributes
 
+    def complain(self, queue: str, problem: BaseException) -> None:
+        """Tell people, once, of a queue that cannot be used where others can."""
+        self._warn(f"{self._prefix}{queue}", f"it cannot be served: {problem}")
+
     def _warn(self, name: str, problem: str) -> None:
         if (self._client.location, f"{name}: {problem}") not in _told:
             _told.add((self._client.location, f"{name}: {problem}"))

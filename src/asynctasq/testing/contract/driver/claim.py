@@ -9,15 +9,20 @@ import time
 from collections import Counter
 from contextlib import suppress
 
+import pytest
+
+from asynctasq.domain.errors import AsyncTasQError
 from asynctasq.domain.message import Claim
 from asynctasq.domain.verdict import ACK, Release, Settlement
-from asynctasq.ports.driver import QueueDriver
+from asynctasq.ports.driver import EnqueueStatus, QueueDriver
 from asynctasq.testing.contract.base import requires
 from asynctasq.testing.contract.driver.steps import (
     HOLD,
     PROMPT,
     WAIT,
     DriverPromises,
+    Harness,
+    assert_refused,
     ids,
     message,
     new_queue,
@@ -71,6 +76,41 @@ class Claiming(DriverPromises):
         served = [claim.message.queue for claim in await take(driver, urgent, ordinary, limit=3)]
         assert served == [urgent, urgent, ordinary][: len(served)]
         assert served
+
+    async def test_a_claim_that_filled_up_does_not_make_the_next_pass_over_the_other_queues(
+        self, driver: QueueDriver, queue: str
+    ) -> None:
+        queues = [new_queue(), queue, new_queue()]
+        for flowing in queues:
+            await put(driver, *(message(flowing) for _ in range(3)))
+            assert len(await take_all(driver, *queues, count=2)) == 2  # there is more where they came from
+            await put(driver, *(message(name) for name in queues if name != flowing))
+            claims = list(await take(driver, *queues, limit=3))
+            if driver.capabilities.claim_limit is None:
+                assert len(claims) == 3, "one claim takes what it asked for"
+            claims += await take_all(driver, *queues, count=3 - len(claims))
+            assert [claim.message.queue for claim in claims] == queues
+
+    async def test_a_queue_that_cannot_be_used_holds_up_no_other(
+        self, driver: QueueDriver, harness: Harness, queue: str
+    ) -> None:
+        spoiled = new_queue()
+        if not await harness.spoil(spoiled):
+            pytest.skip("not applicable: the harness can spoil no queue of this broker")
+        refused, stored = await driver.enqueue([message(spoiled), message(queue)])
+        assert_refused(refused, AsyncTasQError)
+        assert stored.status is EnqueueStatus.CREATED
+        for order in ((spoiled, queue), (queue, spoiled)):
+            claim = await take_one(driver, *order)
+            assert claim.message.id == stored.id
+            await settle(driver, claim, Release())
+        claim = await take_one(driver, queue)
+        waiting = asyncio.create_task(take(driver, spoiled, queue, wait=WAIT))
+        await asyncio.sleep(SOON)
+        await settle(driver, claim, Release())
+        assert ids(await within(PROMPT, waiting)) == [stored.id]
+        with pytest.raises(AsyncTasQError):  # there is nothing else to be served
+            await take(driver, spoiled)
 
     async def test_racing_claimers_get_each_message_once(self, driver: QueueDriver, queue: str) -> None:
         batch = [message(queue) for _ in range(300)]
@@ -249,6 +289,16 @@ class Time(DriverPromises):
                 PROMPT + driver.capabilities.delay_resolution, take(driver, queue, limit=1, wait=WAIT)
             )
             assert time.monotonic() - started > float(claim.message.body) - granularity
+
+    async def test_a_delay_is_counted_on_the_clock_of_the_broker(
+        self, driver: QueueDriver, harness: Harness, queue: str
+    ) -> None:
+        with harness.wrong_clock(ahead=3600.0):
+            await put(driver, message(queue, delay=SOON))
+            await take_one(driver, queue)
+        with harness.wrong_clock(ahead=-3600.0):
+            await put(driver, message(queue, delay=HOLD))
+            await take_nothing(driver, queue)
 
     async def test_a_message_is_shown_soon_after_its_delay_has_passed(self, driver: QueueDriver, queue: str) -> None:
         # One second for a crowded machine on top of what the driver declares.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -14,12 +15,15 @@ from asynctasq.ports.driver import ExtendStatus, QueueDriver, SettleStatus
 from asynctasq.testing.contract.base import refuses, requires
 from asynctasq.testing.contract.driver.steps import (
     HOLD,
+    WAIT,
     DriverPromises,
     Harness,
     message,
+    new_queue,
     put,
     settle,
     sibling_of,
+    take,
     take_all,
     take_nothing,
     take_one,
@@ -77,6 +81,33 @@ class Leasing(DriverPromises):
         (answer,) = await driver.extend([claim], lease=2 * HOLD)
         assert answer.deadline is not None
         assert between + 2 * HOLD <= answer.deadline <= time.monotonic() + 2 * HOLD
+
+    @requires("lease")
+    async def test_a_deadline_has_passed_before_the_message_is_shown_again_however_late_the_answer_was_heard(
+        self, driver: QueueDriver, queue: str
+    ) -> None:
+        granularity, extended = 0.02, new_queue()  # two clocks are compared
+        await put(driver, message(queue), message(extended))
+        held = await take_one(driver, extended)
+        loop = asyncio.get_running_loop()
+        asked = asyncio.gather(take(driver, queue, lease=1.0, wait=WAIT), driver.extend([held], lease=1.0))
+
+        def linger() -> None:
+            """Whatever the broker answers is heard late, as each turn of the loop takes its time."""
+            time.sleep(0.1)
+            if not asked.done():
+                loop.call_soon(linger)
+
+        linger()
+        (claim,), (answer,) = await asked
+        assert answer.status is ExtendStatus.KEPT
+
+        async def assert_passed(deadline: float | None, name: str) -> None:
+            await take_one(driver, name)
+            assert deadline is not None
+            assert deadline <= time.monotonic() + granularity
+
+        await asyncio.gather(assert_passed(claim.deadline, queue), assert_passed(answer.deadline, extended))
 
     @refuses("lease")
     async def test_without_a_timed_lease_there_is_no_deadline(self, driver: QueueDriver, queue: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Generator, Iterable, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
 import pytest
@@ -45,6 +46,23 @@ class Harness:
     async def age(self, seconds: float) -> None:
         """Let every delay, lease and age that the broker has stored advance by `seconds`."""
         await asyncio.sleep(seconds)
+
+    @contextmanager
+    def wrong_clock(self, ahead: float) -> Generator[None, None, None]:
+        """This process' clock, `time.time` and `time.time_ns`, goes `ahead` seconds before the broker's.
+
+        A broker that lives in this process follows it. One whose clock is partly this process' and partly the machine's cannot be
+        told apart from its producers: let it override this with nothing.
+        """
+        seconds, nanoseconds = time.time, time.time_ns
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(time, "time", lambda: seconds() + ahead)
+            patch.setattr(time, "time_ns", lambda: nanoseconds() + round(ahead * 1e9))
+            yield
+
+    async def spoil(self, queue: str) -> bool:  # noqa: ARG002 - for whoever can
+        """Make a queue unusable that nothing has been in. False where this broker can have no such queue."""
+        return False
 
     async def reopen(self, driver: QueueDriver) -> QueueDriver:
         """Let go of everything that `driver` holds open, and give a connected driver of the same broker."""
