@@ -290,12 +290,14 @@ class Fleet:
         """Enqueue tasks and write down what was promised of them."""
         at = time.monotonic()
         ids = await self.app.dispatch_many(pending)
+        acknowledged = time.monotonic()
         for task_id, call in zip(ids, pending, strict=True):
             task = call.task(self.app.defaults)
             self.events.append(
                 Enqueued(
                     task=task_id,
                     at=at,
+                    acknowledged=acknowledged,
                     delay=task.delay,
                     retry_delay=task.config.retry.delay,
                     max_attempts=task.config.retry.max_attempts,

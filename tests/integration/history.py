@@ -18,10 +18,14 @@ How = Literal["ok", "failed", "cancelled"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enqueued:
-    """An enqueue that returned. `at` is when it was asked for: nothing of it can have happened before."""
+    """An enqueue that returned. `at` is when it was asked for: nothing of it can have happened before.
+
+    It returned at `acknowledged`, which matters only where a broker fails over.
+    """
 
     task: str
     at: float
+    acknowledged: float | None = None
     delay: float = 0.0
     retry_delay: float = 0.0
     max_attempts: int = 3
@@ -74,13 +78,30 @@ class CutOff:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FailedOver:
+    """The broker's place was taken by a replica, which had not been told all that was acknowledged from `at` to `until`.
+
+    What was enqueued then may be lost, and what was claimed, renewed or settled then may be as it was before. Nothing else may.
+    """
+
+    at: float
+    until: float
+
+    def undoes(self, began: float, ended: float) -> bool:
+        """Whether it may undo what was acknowledged at some moment of that time."""
+        return self.at <= ended and began <= self.until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dead:
     """When all was over, the task was a dead letter."""
 
     task: str
 
 
-Event = Enqueued | Started | Ended | Killed | Paused | CutOff | Dead
+Event = Enqueued | Started | Ended | Killed | Paused | CutOff | FailedOver | Dead
+
+Fault = Killed | Paused | CutOff | FailedOver
 
 
 class Kind(enum.Enum):
@@ -130,8 +151,9 @@ def check(
     starts: dict[str, list[Started]] = defaultdict(list)
     ends: dict[tuple[str, int, int], Ended] = {}
     dead: set[str] = set()
-    faults: dict[int, list[Killed | Paused]] = defaultdict(list)
+    faults: dict[int, list[Fault]] = defaultdict(list)
     cuts: list[CutOff] = []
+    failovers: list[FailedOver] = []
     for event in history:
         match event:
             case Enqueued():
@@ -144,6 +166,8 @@ def check(
                 faults[event.pid].append(event)
             case CutOff():
                 cuts.append(event)
+            case FailedOver():
+                failovers.append(event)
             case Dead():
                 dead.add(event.task)
 
@@ -157,16 +181,20 @@ def check(
             _Run(start, ends.get((task, start.attempt, start.pid)))
             for start in sorted(starts[task], key=lambda start: start.at)
         ]
-        if task not in dead and not any(run.ended and run.ended.how == "ok" for run in runs):
+        is_done = task in dead or any(run.ended and run.ended.how == "ok" for run in runs)
+        acknowledged = first.at if first.acknowledged is None else first.acknowledged
+        if not is_done and not any(each.undoes(acknowledged, acknowledged) for each in failovers):
             violations.append(Violation(Kind.LOST, task, f"{len(runs)} runs, none ended well"))
         if not atomic_move and any(_doubled(run, faults[run.started.pid], settling) for run in runs):
             continue
-        violations += _attempts(first, runs)
+        violations += _attempts(first, runs, failovers)
         violations += _early(first, runs, clock_slack)
         violations += [
             Violation(Kind.DUPLICATE, task, f"attempt {again.started.attempt} in {again.started.pid} after {before}")
             for before, again in pairwise(runs)
-            if not _excused(before, again, [*faults[before.started.pid], *cuts], lease=lease, settling=settling)
+            if not _excused(
+                before, again, [*faults[before.started.pid], *cuts, *failovers], lease=lease, settling=settling
+            )
         ]
     return violations
 
@@ -177,7 +205,7 @@ def duplicates(history: Iterable[Event]) -> int:
     return len(starts) - len(set(starts))
 
 
-def _attempts(first: Enqueued, runs: Sequence[_Run]) -> list[Violation]:
+def _attempts(first: Enqueued, runs: Sequence[_Run], failovers: Sequence[FailedOver]) -> list[Violation]:
     violations: list[Violation] = []
     lowest = 1
     for run in runs:
@@ -185,6 +213,8 @@ def _attempts(first: Enqueued, runs: Sequence[_Run]) -> list[Violation]:
         if not lowest <= attempt <= max(1, first.max_attempts):
             detail = f"attempt {attempt}, expected {lowest} to {first.max_attempts}"
             violations.append(Violation(Kind.ATTEMPT, first.task, detail))
+        if any(each.undoes(run.started.at, run.started.at) for each in failovers):
+            continue  # the claim may be forgotten, and its number with it
         given_back = run.ended is not None and run.ended.how == "cancelled"
         lowest = attempt if given_back else attempt + 1
     return violations
@@ -205,7 +235,7 @@ def _early(first: Enqueued, runs: Sequence[_Run], slack: float) -> list[Violatio
     return violations
 
 
-def _doubled(run: _Run, faults: Iterable[Killed | Paused | CutOff], settling: float) -> bool:
+def _doubled(run: _Run, faults: Iterable[Fault], settling: float) -> bool:
     """Whether a worker was killed while it sent a copy of what was to run again."""
     if run.ended is None or run.ended.how == "ok":
         return False
@@ -213,9 +243,7 @@ def _doubled(run: _Run, faults: Iterable[Killed | Paused | CutOff], settling: fl
     return any(isinstance(fault, Killed) and ended <= fault.at <= ended + settling for fault in faults)
 
 
-def _excused(
-    before: _Run, again: _Run, faults: Iterable[Killed | Paused | CutOff], *, lease: float, settling: float
-) -> bool:
+def _excused(before: _Run, again: _Run, faults: Iterable[Fault], *, lease: float, settling: float) -> bool:
     """Whether what happened to the run before allows for another one."""
     if before.ended is not None and before.ended.at <= again.started.at and before.ended.how != "ok":
         return True
@@ -227,7 +255,11 @@ def _excused(
             case Killed(at=at):
                 if before.started.at <= at <= held_until:
                     return True
-            case Paused(at=at, until=until) | CutOff(at=at, until=until):
+            case FailedOver() if fault.undoes(before.started.at, before.started.at):
+                return True  # its claim
+            case FailedOver() if before.ended is not None and fault.undoes(before.ended.at, held_until):
+                return True  # its settlement
+            case Paused(at=at, until=until) | CutOff(at=at, until=until) | FailedOver(at=at, until=until):
                 stood_still = min(until, again.started.at) - at
                 # Renewed at a third of its time, a lease has at least two thirds left when the pause begins; half allows for
                 # a renewal that was late.

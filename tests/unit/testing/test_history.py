@@ -9,6 +9,7 @@ from tests.integration.history import (
     Ended,
     Enqueued,
     Event,
+    FailedOver,
     How,
     Killed,
     Kind,
@@ -206,3 +207,66 @@ def test_each_task_is_judged_for_itself():
 
 def test_duplicates_are_the_runs_beyond_the_first():
     assert duplicates([ENQUEUED, *run(1, 10, 1.0), *run(2, 11, 4.0, 4.1)]) == 1
+
+
+FAILED_OVER = FailedOver(at=10.0, until=10.5)
+
+
+@pytest.mark.parametrize(
+    "enqueued",
+    [
+        Enqueued(task="t", at=10.2, acknowledged=10.3),
+        Enqueued(task="t", at=9.0, acknowledged=10.1),  # it was acknowledged then, whenever it was asked for
+        Enqueued(task="t", at=10.2),
+    ],
+)
+def test_what_was_enqueued_while_a_replica_was_not_told_may_be_lost(enqueued: Enqueued):
+    assert violations(enqueued, FAILED_OVER) == []
+    assert violations(enqueued, FAILED_OVER, *run(1, 10, 10.4)) == []
+
+
+@pytest.mark.parametrize(
+    "enqueued",
+    [
+        Enqueued(task="t", at=9.0, acknowledged=9.9),
+        Enqueued(task="t", at=10.6, acknowledged=10.7),
+        Enqueued(task="t", at=10.4, acknowledged=14.0),
+    ],
+    ids=["before", "afterwards", "asked for meanwhile and acknowledged afterwards, by the replica"],
+)
+def test_nothing_else_may_be_lost_by_a_failover_whatever_was_done_with_it_meanwhile(enqueued: Enqueued):
+    assert kinds(enqueued, FAILED_OVER) == [Kind.LOST]
+    assert kinds(enqueued, FAILED_OVER, *run(1, 10, 10.6)) == [Kind.LOST]
+
+
+@pytest.mark.parametrize(
+    ("before", "number"),
+    [
+        (run(1, 10, 10.1, 10.2), 1),  # claimed and settled then: all of it is forgotten
+        (run(1, 10, 9.0, 10.2), 2),  # settled then
+        (run(1, 10, 9.0, 9.2), 2),  # and so may this have been, a second after it ended
+        (run(1, 10, 10.4, 12.0), 1),  # claimed then: somebody else gets it while it runs
+        (run(1, 10, 10.4), 2),
+    ],
+)
+def test_what_was_claimed_or_settled_while_a_replica_was_not_told_may_run_again(before: list[Event], number: int):
+    assert violations(ENQUEUED, *before, FAILED_OVER, *run(number, 11, 15.0, 15.1)) == []
+
+
+@pytest.mark.parametrize(
+    "before",
+    [run(1, 10, 8.0, 8.9), run(1, 10, 10.6, 10.7), run(1, 10, 9.0, 13.0)],
+    ids=["settled before", "claimed afterwards", "claimed before and settled afterwards"],
+)
+def test_nothing_else_may_run_again_by_a_failover(before: list[Event]):
+    assert kinds(ENQUEUED, *before, FAILED_OVER, *run(2, 11, 15.0, 15.1)) == [Kind.DUPLICATE]
+
+
+def test_a_claim_that_a_replica_was_told_of_keeps_its_number():
+    assert kinds(ENQUEUED, *run(1, 10, 9.0, 10.2), FAILED_OVER, *run(1, 11, 15.0, 15.1)) == [Kind.ATTEMPT]
+
+
+def test_a_failover_that_takes_as_long_as_leases_may_let_them_end():
+    long = FailedOver(at=10.0, until=10.0 + LEASE)
+    assert violations(ENQUEUED, *run(1, 10, 9.0, 20.0), long, *run(2, 11, 15.0, 15.1)) == []
+    assert kinds(Enqueued(task="t", at=0.0, delay=20.0), long, *run(1, 11, 15.0, 15.1)) == [Kind.EARLY]
