@@ -55,6 +55,19 @@ def test_stats_of_a_queue_that_nobody_knows_ask_whether_another_was_meant(projec
     assert cli("stats", "emails", "--app", "shop").stderr == ""
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["list", "--queue"], ["requeue", "--all", "--queue"], ["purge", "--all", "--yes", "--queue"]],
+    ids=" ".join,
+)
+def test_dead_letters_of_a_queue_that_nobody_knows_ask_whether_another_was_meant(project, words):
+    project.write("shop.py", SHOP)
+    result = cli("dead", *words, "emials", "--app", "shop")
+    assert result.exit_code == 0
+    assert result.stderr == "nothing is in the queue 'emials' and no task goes there; did you mean 'emails'?\n"
+    assert cli("dead", *words, "emails", "--app", "shop").stderr == ""
+
+
 def test_a_worker_of_a_queue_that_is_nearly_a_tasks_asks_whether_that_was_meant(project):
     project.write("shop.py", SHOP)
     said = cli("worker", "shop", "--burst", "--queues", "emails,emial", "--log-format", "text").stderr

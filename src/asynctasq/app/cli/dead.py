@@ -12,7 +12,7 @@ import click
 from asynctasq.app.cli.exits import Failed
 from asynctasq.app.cli.opening import open_quietly, run, where
 from asynctasq.app.cli.output import age, printable, show_json, show_table, timestamp
-from asynctasq.app.cli.stats import known_queues
+from asynctasq.app.cli.queues import chosen_queues
 from asynctasq.domain.errors import TaskError, UnsupportedByDriver
 from asynctasq.domain.queue_name import check_queue_name
 
@@ -136,7 +136,7 @@ def _check_choice(ids: tuple[str, ...], queue: str | None, every: bool) -> None:
 async def _list(app: App, spec: str | None, queue: str | None, limit: int) -> list[DeadMessage]:
     found: list[DeadMessage] = []
     async with _dead_letters(app, spec) as (driver, letters):
-        for name in [queue] if queue else await known_queues(app, driver):
+        for name in await chosen_queues(app, driver, [queue] if queue else []):
             found += await letters.list_dead(name, limit=limit)
     return sorted(found, key=lambda letter: letter.died_at, reverse=True)[:limit]
 
@@ -148,7 +148,9 @@ async def _get(app: App, spec: str | None, id: str) -> DeadMessage | None:
 
 
 async def _for_each(app: App, spec: str | None, ids: Sequence[str], *, queue: str | None, done: str, act: Act) -> None:
-    async with _dead_letters(app, spec) as (_, letters):
+    async with _dead_letters(app, spec) as (described, letters):
+        if queue is not None:
+            await chosen_queues(app, described, [queue])
         chosen = [*ids] if queue is None else await _all_of(letters, queue)
         answers: list[bool] = []
         for start in range(0, len(chosen), BATCH):

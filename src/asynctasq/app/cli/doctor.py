@@ -12,7 +12,7 @@ import click
 
 from asynctasq.app.cli.opening import open_quietly, run, where
 from asynctasq.app.cli.output import age, show_json, show_table
-from asynctasq.app.cli.stats import known_queues, queues_of_tasks
+from asynctasq.app.cli.queues import known_queues, queues_of_tasks
 from asynctasq.domain.errors import ConfigurationError, DriverError
 from asynctasq.ports.examination import Examinable, Finding
 

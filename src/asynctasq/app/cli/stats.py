@@ -11,13 +11,13 @@ import click
 
 from asynctasq.app.cli.opening import open_quietly, run, where
 from asynctasq.app.cli.output import age, show_json, show_table
+from asynctasq.app.cli.queues import chosen_queues, known_queues
 from asynctasq.app.cli.watch import watch
-from asynctasq.app.nearest import did_you_mean
 from asynctasq.domain.queue_name import check_queue_name
 
 if TYPE_CHECKING:
     from asynctasq.app.bootstrap import App
-    from asynctasq.ports.driver import QueueDriver, QueueStats
+    from asynctasq.ports.driver import QueueStats
 
 
 COLUMNS = ("QUEUE", "READY", "DELAYED", "LEASED", "DEAD", "OLDEST")
@@ -54,9 +54,7 @@ def stats(
         with contextlib.suppress(KeyboardInterrupt):  # which is how it is meant to end
             run(_watch(opened, driver, queues, every))
         return
-    location, answer, unknown = run(_stats(opened, driver, queues))
-    for name, hint in unknown.items():
-        click.echo(f"nothing is in the queue {name!r} and no task goes there{hint}", err=True)
+    location, answer = run(_stats(opened, driver, queues))
     if as_json:
         show_json([asdict(queue) for queue in answer])
         return
@@ -77,40 +75,16 @@ def _rows(answer: Sequence[QueueStats]) -> list[list[str]]:
     ]
 
 
-async def _stats(app: App, spec: str | None, queues: Sequence[str]) -> tuple[str, Sequence[QueueStats], dict[str, str]]:
+async def _stats(app: App, spec: str | None, queues: Sequence[str]) -> tuple[str, Sequence[QueueStats]]:
     async with app.driver(spec) as driver:
-        known = await known_queues(app, driver)
-        return driver.location, await driver.stats(queues or known), _unknown(driver, queues, known)
+        return driver.location, await driver.stats(await chosen_queues(app, driver, queues))
 
 
 async def _watch(app: App, spec: str | None, queues: Sequence[str], every: float) -> None:
     async with app.driver(spec) as driver:
+        await chosen_queues(app, driver, queues)
 
         async def look() -> list[list[str]]:
             return _rows(await driver.stats(queues or await known_queues(app, driver)))
 
         await watch(look, columns=COLUMNS, title=driver.location, every=every)
-
-
-def _unknown(driver: QueueDriver, queues: Sequence[str], known: Sequence[str]) -> dict[str, str]:
-    """Of the queues that were asked for, those that nobody knows, and what may have been meant."""
-    from asynctasq.ports.driver import Inspector
-
-    if not isinstance(driver, Inspector):
-        return {}
-    return {name: did_you_mean(name, known) for name in queues if name not in known}
-
-
-def queues_of_tasks(app: App) -> list[str]:
-    """The queues that the app's tasks go to."""
-    return sorted({app.defaults.queue, *(function.config(app.defaults).queue for function in app.registry)})
-
-
-async def known_queues(app: App, driver: QueueDriver) -> list[str]:
-    """The queues that hold something, where the driver can tell, and those that the app's tasks go to."""
-    from asynctasq.ports.driver import Inspector
-
-    known = set(queues_of_tasks(app))
-    if isinstance(driver, Inspector):
-        known.update(await driver.queues())
-    return sorted(known)
