@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asynctasq.app.container import Container
-from asynctasq.app.dispatch import id_of
+from asynctasq.app.dispatch import again, id_of
 from asynctasq.app.registry import REGISTRY, Registry
 from asynctasq.app.settings import LoadedSettings, Settings, load_settings
-from asynctasq.domain.errors import AsyncTasQError, PartlyDispatched
+from asynctasq.domain.errors import AsyncTasQError, DriverError, Indeterminate, PartlyDispatched
 from asynctasq.domain.message import Message
 from asynctasq.domain.retry import RetryPolicy
 from asynctasq.domain.task import Task, TaskConfig
@@ -20,7 +21,7 @@ from asynctasq.domain.task import Task, TaskConfig
 if TYPE_CHECKING:
     from asynctasq.app.parameters import Parameters
     from asynctasq.app.task_function import PendingTask
-    from asynctasq.ports.driver import QueueDriver
+    from asynctasq.ports.driver import Enqueued, QueueDriver
 
 
 class App:
@@ -61,17 +62,27 @@ class App:
         """Queue one call; see `PendingTask.dispatch`."""
         message, driver = self._message(pending.task(self.defaults), pending.function.parameters)
         dispatcher = await self._connections.dispatcher(driver)
-        return id_of(await dispatcher.send(message))
+        (result,) = await dispatcher.send([message])
+        return id_of(result)
 
     async def dispatch_many(self, pending: Sequence[PendingTask]) -> list[str]:
         """Queue many calls; see `asynctasq.tasks.dispatch_many`."""
         tasks = [(call.task(self.defaults), call.function.parameters) for call in pending]
         messages = [self._message(task, parameters) for task, parameters in tasks]
-        sent = [(await self._connections.dispatcher(driver)).send(message) for message, driver in messages]
-        results = await asyncio.gather(*sent)
-        if any(result.error is not None for result in results):
-            raise PartlyDispatched([result.id if result.error is None else result.error for result in results])
-        return [result.id for result in results]
+        places: collections.defaultdict[object | None, list[int]] = collections.defaultdict(list)
+        for n, (_, driver) in enumerate(messages):
+            places[driver].append(n)
+        results: dict[int, Enqueued] = {}
+        for driver, its in places.items():
+            dispatcher = await self._connections.dispatcher(driver)
+            results.update(zip(its, await dispatcher.send_all([messages[n][0] for n in its]), strict=True))
+        answers = [results[n] for n in range(len(messages))]
+        failures = [answer.error for answer in answers if answer.error is not None]
+        if failures and len(failures) == len(answers) and isinstance(failures[0], DriverError):
+            raise again(next((error for error in failures if isinstance(error, Indeterminate)), failures[0]))
+        if failures:
+            raise PartlyDispatched([answer.id if answer.error is None else answer.error for answer in answers])
+        return [answer.id for answer in answers]
 
     def dispatch_sync(self, pending: PendingTask) -> str:
         """Queue one call from code without a running loop; see `PendingTask.dispatch_sync`."""

@@ -7,12 +7,14 @@ loop. A thousand gathered dispatches are a handful of round trips.
 from __future__ import annotations
 
 import asyncio
+import collections
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from asynctasq.app import failpoints
 from asynctasq.domain.errors import AsyncTasQError, DriverUnavailable, Indeterminate
 from asynctasq.domain.message import Message
-from asynctasq.ports.driver import Enqueued, QueueDriver
+from asynctasq.ports.driver import Enqueued, EnqueueStatus, QueueDriver
 
 BATCH = 1_000
 """The most messages of one enqueue: bounds a transaction's length and a statement's size."""
@@ -25,44 +27,74 @@ SENT_AGAIN_FOR = 5.0
 a broker that is silent not a third."""
 
 
+_Sending: TypeAlias = tuple[Sequence[Message], asyncio.Future[Sequence[Enqueued]]]
+
+
 class Dispatcher:
     """The way out to one driver, for the tasks of one event loop. Connects the driver at the first dispatch."""
 
     def __init__(self, driver: QueueDriver) -> None:
         self.driver = driver
-        self._waiting: list[tuple[Message, asyncio.Future[Enqueued]]] = []
+        self._waiting: collections.deque[_Sending] = collections.deque()
         self._flight: asyncio.Task[None] | None = None
 
-    def send(self, message: Message) -> asyncio.Future[Enqueued]:
-        """Queue a message. The future answers once the broker has; cancelling it withdraws nothing."""
+    def send(self, messages: Sequence[Message]) -> asyncio.Future[Sequence[Enqueued]]:
+        """Queue messages, `BATCH` of them at most.
+
+        The future answers for each, in order, once the broker has; cancelling it withdraws nothing.
+        """
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Enqueued] = loop.create_future()
-        self._waiting.append((message, answer))
+        answer: asyncio.Future[Sequence[Enqueued]] = loop.create_future()
+        self._waiting.append((messages, answer))
         if self._flight is None:
             self._flight = loop.create_task(self._fly())
         return answer
 
+    async def send_all(self, messages: Sequence[Message]) -> list[Enqueued]:
+        """Queue any number of messages; what became of each, in order. What could not be sent has failed with the reason."""
+        batches = [messages[first : first + BATCH] for first in range(0, len(messages), BATCH)]
+        answers = await asyncio.gather(*map(self.send, batches), return_exceptions=True)
+        results: list[Enqueued] = []
+        for batch, answer in zip(batches, answers, strict=True):
+            if isinstance(answer, AsyncTasQError):
+                results += [Enqueued(EnqueueStatus.FAILED, message.id, answer) for message in batch]
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                results += answer
+        return results
+
     async def _fly(self) -> None:
         """Enqueue what waits, batch after batch, until nothing does."""
-        batch: list[tuple[Message, asyncio.Future[Enqueued]]] = []
+        aboard: list[_Sending] = []
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+                aboard = self._board()
                 try:
-                    results = await self._enqueue([message for message, _ in batch])
+                    results = await self._enqueue([message for messages, _ in aboard for message in messages])
                 except Exception as error:
-                    for _, answer in batch:
+                    for _, answer in aboard:
                         if not answer.done():
-                            answer.set_exception(_again(error))
+                            answer.set_exception(again(error))
                 else:
-                    for (_, answer), result in zip(batch, results, strict=True):
+                    first = 0
+                    for messages, answer in aboard:
                         if not answer.done():
-                            answer.set_result(result)
+                            answer.set_result(results[first : first + len(messages)])
+                        first += len(messages)
         finally:  # cancelled with its loop, perhaps: nobody shall wait for ever
             self._flight = None
-            batch, self._waiting = [*batch, *self._waiting], []
-            for _, answer in batch:
+            for _, answer in [*aboard, *self._waiting]:
                 answer.cancel()
+            self._waiting.clear()
+
+    def _board(self) -> list[_Sending]:
+        """Take what goes in the next enqueue, in order."""
+        aboard = [self._waiting.popleft()]
+        size = len(aboard[0][0])
+        while self._waiting and (size := size + len(self._waiting[0][0])) <= BATCH:
+            aboard.append(self._waiting.popleft())
+        return aboard
 
     async def _enqueue(self, messages: Sequence[Message]) -> Sequence[Enqueued]:
         if failpoints.ACTIVE:
@@ -98,11 +130,11 @@ def id_of(result: Enqueued) -> str:
         AsyncTasQError: what the driver refused it with.
     """
     if result.error is not None:
-        raise _again(result.error)
+        raise again(result.error)
     return result.id
 
 
-def _again(error: Exception) -> Exception:
+def again(error: Exception) -> Exception:
     """The same error for one more caller, who gets a traceback of its own."""
     if not isinstance(error, AsyncTasQError):
         return error  # of a driver that breaks its port: how to make it again is unknown

@@ -49,6 +49,7 @@ class TaskFunction(Generic[P, R]):
         self.mode = mode
         self.parameters = Parameters(fn)
         self._signature = inspect.signature(fn)
+        self._fitting = _positional_counts(self._signature)
         self._configured: tuple[TaskConfig, TaskConfig] | None = None
         functools.update_wrapper(self, fn)
         self.config(TaskConfig())  # refuses bad options at decoration
@@ -74,10 +75,11 @@ class TaskFunction(Generic[P, R]):
         Raises:
             TypeError: the function does not take these arguments.
         """
-        try:
-            self._signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{self.name}{self._signature}: {error}") from None
+        if kwargs or len(args) not in self._fitting:
+            try:
+                self._signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{self.name}{self._signature}: {error}") from None
         return PendingTask(self, args, kwargs)
 
     def delay(self, *_args: object, **_kwargs: object) -> NoReturn:
@@ -209,6 +211,19 @@ class PendingTask:
                 stacklevel=2,
                 source=self,
             )
+
+
+def _positional_counts(signature: inspect.Signature) -> range:
+    """How many arguments may be given if all are positional; where there is no such number, `bind` has to say.
+
+    Such a call can be wrong in its number alone, and to bind it takes as long as to encode it.
+    """
+    kind = inspect.Parameter
+    parameters = signature.parameters.values()
+    named = [each for each in parameters if each.kind in (kind.POSITIONAL_ONLY, kind.POSITIONAL_OR_KEYWORD)]
+    if any(each.kind is kind.KEYWORD_ONLY and each.default is kind.empty for each in parameters):
+        return range(0)
+    return range(sum(each.default is kind.empty for each in named), len(named) + 1)
 
 
 def _policy(given: Mapping[str, Any], defaults: RetryPolicy) -> RetryPolicy:

@@ -179,7 +179,7 @@ async def dispatch_many(pending: Iterable[PendingTask]) -> list[str]:
     Every call is encoded before the first is sent, so that a bad one leaves none queued.
 
     Raises:
-        PartlyDispatched: the driver refused some; `results` says which.
+        PartlyDispatched: some were refused, or the broker went away before all were sent; `results` says which.
         DispatchError, DriverError: as for `PendingTask.dispatch`.
     """
     return await current().dispatch_many(_all_pending(pending))

@@ -9,7 +9,7 @@
     │  ├─ SerializationError (TypeError)    an argument that would not come back as it went
     │  ├─ PayloadTooLarge                   the encoded call is over the limit
     │  ├─ UnsupportedByDriver               the driver does not declare the capability that was asked for
-    │  └─ PartlyDispatched                  some of many calls were refused; the others are queued
+    │  └─ PartlyDispatched                  some of many calls failed; the others are queued
     ├─ DriverError
     │  ├─ DriverUnavailable                 nothing was applied: try again later
     │  │  └─ DriverClosed                   the driver was closed, or never connected
@@ -69,15 +69,15 @@ class UnsupportedByDriver(DispatchError):
 
 
 class PartlyDispatched(DispatchError):
-    """The driver refused some of many calls; the others are queued.
+    """Some of many calls were refused or could not be sent; the others are queued.
 
     Attributes:
-        results: per call, in order: its id, or the error that refused it.
+        results: per call, in order: its id, or its error.
     """
 
     def __init__(self, results: Sequence[str | AsyncTasQError]) -> None:
         refused = [result for result in results if not isinstance(result, str)]
-        super().__init__(f"{len(refused)} of {len(results)} calls were refused, the others are queued: {refused[0]}")
+        super().__init__(f"{len(refused)} of {len(results)} calls failed, the others are queued: {refused[0]}")
         self.results = results
 
 

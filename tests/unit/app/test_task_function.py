@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import warnings
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -103,6 +104,28 @@ def test_a_way_of_retrying_that_cannot_work_is_refused_at_decoration(options: di
 
         @task(**options)
         def refused() -> None: ...
+
+
+def none() -> None: ...
+def two(a: int, b: int) -> None: ...
+def some(a: int, b: int = 1, /, c: int = 2, *, d: int = 3) -> None: ...
+def any_number(a: int, *rest: int, **named: int) -> None: ...
+def by_name(a: int, *, b: int) -> None: ...
+
+
+@pytest.mark.parametrize("function", [none, two, some, any_number, by_name])
+@pytest.mark.parametrize("count", range(6))
+def test_a_call_with_positional_arguments_alone_fits_where_the_function_itself_would_take_them(
+    function: Callable[..., None], count: int
+) -> None:
+    called, arguments = task(function), tuple(range(count))
+    try:
+        function(*arguments)
+    except TypeError:
+        with pytest.raises(TypeError, match=function.__name__):
+            called(*arguments)
+    else:
+        assert bound(called(*arguments)).args == arguments
 
 
 def test_a_call_carries_positional_keyword_and_mixed_arguments_as_they_were_given() -> None:
