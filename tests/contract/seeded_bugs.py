@@ -67,12 +67,7 @@ def copy_of(driver: str, folder: Path, edits: Sequence[Edit] = ()) -> Any:
         edits: each must find its text once.
     """
     name = f"seeded_{driver}_{next(_numbers)}"
-    source = DRIVERS / driver
-    if source.is_dir():
-        shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    else:
-        (folder / name).mkdir()
-        shutil.copy(source.with_suffix(".py"), folder / name / "__init__.py")
+    shutil.copytree(DRIVERS / driver, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for edit in edits:
         file = folder / name / edit.file
         text = file.read_text()
@@ -92,8 +87,6 @@ def forget(driver_class: Any) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         del sys.modules[name]
 
-
-MEMORY = "__init__.py"
 
 BUGS = [
     # Claims
@@ -404,7 +397,7 @@ BUGS = [
         "memory",
         [
             Edit(
-                MEMORY,
+                "store.py",
                 "        self._queues[entry.message.queue].drop(entry)\n        entry.receipt = None\n",
                 "        entry.receipt = None\n",
             )
@@ -495,7 +488,7 @@ BUGS = [
         "memory",
         [
             Edit(
-                MEMORY,
+                "store.py",
                 "if self._queues[queue].put(entry, visible_at):",
                 "if self._queues[queue].put(entry, visible_at) and visible_at <= self._clock():",
             )
@@ -505,7 +498,7 @@ BUGS = [
     Bug(
         "wakes waiting claims of other threads as if they were its own",
         "memory",
-        [Edit(MEMORY, "self._loop.call_soon_threadsafe(self._woken.set)", "self._woken.set()")],
+        [Edit("store.py", "self._loop.call_soon_threadsafe(self._woken.set)", "self._woken.set()")],
         ["test_an_arrival_from_another_loop_ends_the_wait"],
     ),
     # Dead letters, identity, counts
@@ -577,7 +570,7 @@ BUGS = [
         "memory",
         [
             Edit(
-                MEMORY,
+                "store.py",
                 "                if entry.receipt is not None:\n                    del self._leased[entry.receipt]\n",
                 "",
             )

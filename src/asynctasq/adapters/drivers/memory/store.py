@@ -1,10 +1,10 @@
-"""The driver without a broker: the port's reference implementation, in this process's memory.
+"""What the siblings of a memory driver share: the messages, and who waits for them.
 
 A message that is alive has one place in the heap of its queue, ordered by when it may be claimed next: when its delay or its
 lease ends. So a claim looks at the top of a heap and nowhere else. Moving a message gives it a new place; the old one is
 left behind and passed over, until there are enough of those to sweep.
 """
-# ruff: noqa: D102 - the verbs are documented by the port; the store's methods are the verbs again
+# ruff: noqa: D102 - the store's methods are the verbs of the port again
 
 from __future__ import annotations
 
@@ -12,169 +12,34 @@ import asyncio
 import math
 import secrets
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from heapq import heapify, heappop, heappush
 from itertools import count, dropwhile, islice
 
-from asynctasq.domain.errors import DriverClosed, InvalidName, UnsupportedByDriver
+from asynctasq.domain.errors import InvalidName, UnsupportedByDriver
 from asynctasq.domain.message import Claim, Message
 from asynctasq.domain.queue_name import check_queue_name
 from asynctasq.domain.verdict import Ack, DeadLetter, Retry, Settlement
 from asynctasq.ports.driver import (
     AttemptError,
-    Capabilities,
-    DeadLetters,
     DeadMessage,
     Enqueued,
     EnqueueStatus,
-    Extended,
-    ExtendStatus,
-    Inspector,
-    Purgeable,
     QueueDriver,
     QueueStats,
     Settled,
     SettleStatus,
 )
-from asynctasq.ports.examination import Examinable, Finding
 from asynctasq.ports.refusals import refusal_of_follow_ups
-from asynctasq.ports.search import LiveMessage, Searchable, live_message
+from asynctasq.ports.search import LiveMessage, live_message
 
 HISTORY_LIMIT = 20
 """How many errors of earlier attempts are kept with a message, the latest ones."""
 
 SWEEP_FROM = 100
 """How many abandoned places make a heap worth sweeping, once they are the majority."""
-
-_CAPABILITIES = Capabilities(
-    max_delay=None,
-    delay_resolution=0.001,
-    ordered=True,
-    fencing=True,
-    idempotent_enqueue=True,
-    atomic_batch=True,
-    atomic_move=True,
-    refunds_release=True,
-    attempt_history=True,
-    lease="timed",
-    max_lease=None,
-    max_body=None,
-    claim_limit=None,
-    exact_stats=True,
-)
-
-
-class MemoryDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Searchable):
-    """A driver whose broker is this process: for tests, and where losing the queue with the process is acceptable.
-
-    Siblings share one store, on any loop and in any thread; two drivers that were built apart share nothing.
-
-    Args:
-        clock: the broker's clock, in seconds since the epoch.
-        monotonic: the worker's clock, on which the deadlines of claims are given.
-    """
-
-    def __init__(
-        self, *, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.capabilities = _CAPABILITIES
-        self.location = "memory"
-        self._clock = clock
-        self._monotonic = monotonic
-        self._shared = _Store(clock)
-        self._open = False
-
-    async def connect(self) -> None:
-        self._open = True
-
-    async def close(self) -> None:
-        self._open = False
-        self._shared.wake(self)
-
-    def sibling(self) -> MemoryDriver:
-        sibling = type(self)(clock=self._clock, monotonic=self._monotonic)
-        sibling._shared = self._shared
-        return sibling
-
-    async def enqueue(self, messages: Sequence[Message]) -> Sequence[Enqueued]:
-        return self._store.add(messages)
-
-    async def claim(
-        self,
-        queues: Sequence[str],
-        *,
-        limit: int,
-        lease: float,
-        wait: float,
-        worker: str,  # noqa: ARG002
-    ) -> Sequence[Claim]:
-        claims = self._take(queues, limit, lease)
-        if claims or wait <= 0:
-            return claims
-        loop = asyncio.get_running_loop()
-        end = loop.time() + wait
-        with self._store.waiting(queues, self) as waiter:
-            # What came between the first look and here has woken nobody, so the loop begins by looking again.
-            while not (claims := self._take(queues, limit, lease)) and (left := end - loop.time()) > 0:
-                await waiter.sleep(min(left, self._store.due_in(queues)))
-        return claims
-
-    async def extend(self, claims: Sequence[Claim], *, lease: float) -> Sequence[Extended]:
-        kept = Extended(ExtendStatus.KEPT, self._monotonic() + lease)
-        receipts = [claim.receipt for claim in claims]
-        return [kept if extended else _GONE for extended in self._store.extend(receipts, lease)]
-
-    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[Settled]:
-        return self._store.settle(settlements)
-
-    async def stats(self, queues: Sequence[str]) -> Sequence[QueueStats]:
-        return self._store.stats(queues)
-
-    async def list_dead(self, queue: str, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
-        return self._store.list_dead(queue, limit, after)
-
-    async def get_dead(self, ids: Sequence[str]) -> Sequence[DeadMessage | None]:
-        return self._store.get_dead(ids)
-
-    async def requeue_dead(self, ids: Sequence[str]) -> Sequence[bool]:
-        return self._store.requeue_dead(ids)
-
-    async def purge_dead(self, ids: Sequence[str]) -> Sequence[bool]:
-        return self._store.purge_dead(ids)
-
-    async def queues(self) -> Sequence[str]:
-        return self._store.queues()
-
-    async def purge(self, queue: str) -> int:
-        return self._store.purge(queue)
-
-    async def examine(self) -> Sequence[Finding]:
-        queues = len(self._store.queues())
-        return [
-            Finding(
-                subject="durability",
-                said=f"{queues} queues live in this process and end with it",
-                mend="this is for tests: name a broker, such as driver = 'sqlite'",
-            )
-        ]
-
-    async def clock(self) -> float:
-        return self._store.now()
-
-    async def find(self, ids: Sequence[str]) -> Sequence[LiveMessage | None]:
-        return self._store.find(ids)
-
-    def _take(self, queues: Sequence[str], limit: int, lease: float) -> Sequence[Claim]:
-        return self._store.take(queues, limit, lease, self._monotonic() + lease)
-
-    @property
-    def _store(self) -> _Store:
-        if not self._open:
-            raise DriverClosed("the memory driver is not connected: await connect() first")
-        return self._shared
 
 
 class _Entry:
@@ -253,7 +118,7 @@ class _Waiter:
 
     __slots__ = ("_loop", "_woken", "driver", "queues")
 
-    def __init__(self, queues: Sequence[str], driver: MemoryDriver) -> None:
+    def __init__(self, queues: Sequence[str], driver: QueueDriver) -> None:
         self.driver = driver
         self.queues = frozenset(queues)
         self._loop = asyncio.get_running_loop()
@@ -273,7 +138,7 @@ class _Waiter:
         self._woken.clear()
 
 
-class _Store:
+class Store:
     """What siblings share. Every method is one atomic step."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -311,7 +176,7 @@ class _Store:
             return min((entry.visible_at for entry in firsts if entry), default=math.inf) - self._clock()
 
     @contextmanager
-    def waiting(self, queues: Sequence[str], driver: MemoryDriver) -> Generator[_Waiter, None, None]:
+    def waiting(self, queues: Sequence[str], driver: QueueDriver) -> Generator[_Waiter, None, None]:
         """Be woken, from here on, by whatever comes to these queues."""
         waiter = _Waiter(queues, driver)
         with self._lock:
@@ -322,7 +187,7 @@ class _Store:
             with self._lock:
                 self._waiters.discard(waiter)
 
-    def wake(self, driver: MemoryDriver) -> None:
+    def wake(self, driver: QueueDriver) -> None:
         """Wake the claims that wait on one driver."""
         with self._lock:
             for waiter in self._waiters:
@@ -477,7 +342,7 @@ class _Store:
         )
 
 
-_DONE, _LOST, _GONE = Settled(SettleStatus.DONE), Settled(SettleStatus.LOST), Extended(ExtendStatus.LOST)
+_DONE, _LOST = Settled(SettleStatus.DONE), Settled(SettleStatus.LOST)
 
 
 def _check(message: Message) -> None:
