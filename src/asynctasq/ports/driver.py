@@ -188,7 +188,8 @@ class QueueDriver(Protocol):
 
     @abstractmethod
     async def close(self) -> None:
-        """Close every connection. Idempotent; every other verb raises `DriverClosed` afterwards.
+        """Close every connection, once cancelled claims have released what they got. Idempotent; every other verb raises
+        `DriverClosed` afterwards.
 
         A closed driver may be connected again.
         """
@@ -223,7 +224,8 @@ class QueueDriver(Protocol):
         message. Messages whose lease has ended unsettled are taken as well, with `expiries` one higher; recovery
         needs no other process. Answers at once if anything is due; else waits up to `wait` seconds (0: not at all) and
         returns early when work comes, or returns empty. A stored message that cannot be read is moved to the dead letters and
-        its neighbours are returned. A cancelled claim finishes in the background and releases what it got.
+        its neighbours are returned. A cancelled claim finishes in the background and releases what it got, also where the
+        driver is closed meanwhile.
 
         Args:
             queues: names, the most urgent first.
