@@ -188,10 +188,9 @@ class QueueDriver(Protocol):
 
     @abstractmethod
     async def close(self) -> None:
-        """Close every connection, once cancelled claims have released what they got. Idempotent; every other verb raises
-        `DriverClosed` afterwards.
+        """Close every connection, once cancelled claims have released what they got. Idempotent.
 
-        A closed driver may be connected again.
+        Every other verb raises `DriverClosed` afterwards. A closed driver may be connected again.
         """
 
     @abstractmethod
