@@ -7,7 +7,7 @@ flat in the environment, `ASYNCTASQ_WORKER_LEASE`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -20,66 +20,25 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
-    ValidationInfo,
 )
 
 from asynctasq.app import setting_sources
 from asynctasq.app.setting_sources import Given
+from asynctasq.app.setting_values import (
+    MaxAttempts,
+    Names,
+    QueueName,
+    QueueNames,
+    Seconds,
+    Timeout,
+    Whole,
+    a_driver,
+    a_file,
+    lower,
+    no_bool,
+)
 from asynctasq.domain.errors import ConfigurationError
-from asynctasq.domain.queue_name import check_queue_name
-from asynctasq.domain.retry import RetryPolicy, check_seconds
-from asynctasq.domain.task import OnMissing, TaskConfig
-
-
-def _no_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("use a number")  # noqa: TRY004  pydantic turns a ValueError, not a TypeError, into its report
-    return value
-
-
-def _comma_separated(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
-    if not names:
-        raise ValueError("name at least one queue")
-    return tuple(dict.fromkeys(names))
-
-
-def _a_driver(driver: object) -> object:
-    if driver is None or driver == "":
-        raise ValueError("name a driver, such as 'sqlite', or leave the setting out")
-    return driver
-
-
-def _a_file(path: Path) -> Path:
-    if path.name == ":memory:":
-        raise ValueError("a queue in memory is another driver: use driver='memory'")
-    if not path.name:
-        raise ValueError("name a file, such as 'queue.db'")
-    return path
-
-
-def _checked(check: Callable[[str, float], object]) -> AfterValidator:
-    def validate(value: float, info: ValidationInfo) -> float:
-        check(info.field_name or "", value)
-        return value
-
-    return AfterValidator(validate)
-
-
-Whole = Annotated[int, BeforeValidator(_no_bool)]
-Seconds = Annotated[float, BeforeValidator(_no_bool), _checked(check_seconds)]
-MaxAttempts = Annotated[Whole, _checked(lambda _, value: RetryPolicy(max_attempts=int(value)))]
-Timeout = Annotated[float, BeforeValidator(_no_bool), _checked(lambda _, value: TaskConfig(timeout=value))]
-QueueName = Annotated[str, AfterValidator(check_queue_name)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
-QueueNames = Annotated[tuple[QueueName, ...], BeforeValidator(_comma_separated), AfterValidator(_each_once)]
+from asynctasq.domain.task import OnMissing
 
 
 class _Group(BaseModel):
@@ -95,8 +54,8 @@ class SqliteSettings(_Group):
         synchronous: "full" survives a power cut; "normal" may lose the last moments in one, and is faster.
     """
 
-    path: Annotated[Path, AfterValidator(_a_file)] | None = None
-    synchronous: Annotated[Literal["full", "normal"], BeforeValidator(_lower)] = "full"
+    path: Annotated[Path, AfterValidator(a_file)] | None = None
+    synchronous: Annotated[Literal["full", "normal"], BeforeValidator(lower)] = "full"
 
 
 class RedisSettings(_Group):
@@ -188,7 +147,7 @@ class DefaultSettings(_Group):
     max_attempts: MaxAttempts = 3
     retry_delay: Seconds = 60.0
     timeout: Timeout | None = None
-    on_missing: Annotated[OnMissing, BeforeValidator(_lower)] = "dead"
+    on_missing: Annotated[OnMissing, BeforeValidator(lower)] = "dead"
 
 
 class WorkerSettings(_Group):
@@ -216,7 +175,7 @@ class WorkerSettings(_Group):
     max_memory_per_child: Annotated[Whole, Field(ge=1)] | None = None
     processes: Annotated[Whole, Field(ge=1)] = 1
     max_tasks: Annotated[Whole, Field(ge=1)] | None = None
-    lease: Annotated[float, BeforeValidator(_no_bool), Field(ge=1, le=43_200)] = 30.0
+    lease: Annotated[float, BeforeValidator(no_bool), Field(ge=1, le=43_200)] = 30.0
     shutdown_grace: Seconds = 30.0
 
 
@@ -238,8 +197,8 @@ class LogSettings(_Group):
         format: "text", "json", or "auto" for text on a terminal and JSON elsewhere.
     """
 
-    level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)] = "info"
-    format: Annotated[Literal["auto", "text", "json"], BeforeValidator(_lower)] = "auto"
+    level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(lower)] = "info"
+    format: Annotated[Literal["auto", "text", "json"], BeforeValidator(lower)] = "auto"
 
 
 class Settings(_Group):
@@ -255,7 +214,7 @@ class Settings(_Group):
         resolvers: likewise of resolvers, which nobody has to name: they are used where their ORM is imported.
     """
 
-    driver: Annotated[object, AfterValidator(_a_driver)] = "sqlite"
+    driver: Annotated[object, AfterValidator(a_driver)] = "sqlite"
     app: str | None = None
     imports: Names = ()
     serializer: Annotated[str, Field(min_length=1)] = "msgpack"
