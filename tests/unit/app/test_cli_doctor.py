@@ -57,10 +57,6 @@ def test_dead_letters_are_told_and_are_no_fault():
     assert not finding.mend
 
 
-def by_subject(findings):
-    return {finding.subject: finding for finding in findings}
-
-
 INFO = b"redis_version:7.2.4\r\nredis_mode:standalone\r\nrole:master\r\nrdb_last_bgsave_status:ok\r\n"
 GOOD = [
     [b"maxmemory-policy", b"noeviction"],
