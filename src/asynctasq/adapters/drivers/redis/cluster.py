@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from redis import exceptions as theirs
-from redis.asyncio import Redis
 from redis.crc import key_slot
 
 from asynctasq.adapters.drivers.redis import scripts
@@ -66,10 +65,10 @@ class Cluster(Asked):
                 break
         return [_meant(reply, self.location) if isinstance(reply, theirs.RedisError) else reply for reply in replies]
 
-    async def client(self) -> Redis:
-        """A client of one connection to any node, to subscribe with: what is published at one is heard at all."""
+    async def listener(self) -> Any:
+        """A new connection to any node: what is published at one is heard at all."""
         places = [place for _, _, place in self._ranges] or list(self._address.places)
-        return await self._address.node(*random.choice(places)).client()
+        return await self._address.node(*random.choice(places)).connect()
 
     async def close(self) -> None:
         """Close every connection."""

@@ -9,7 +9,6 @@ from typing import Any, Protocol, cast
 
 from hiredis import pack_command  # pyright: ignore[reportUnknownVariableType]
 from redis import exceptions as theirs
-from redis.asyncio import Redis
 
 from asynctasq.adapters.drivers.redis import scripts
 from asynctasq.adapters.drivers.redis.faults import LOST, translated
@@ -29,9 +28,8 @@ class Reached(Protocol):
     async def connect(self) -> Any:
         """A new connection."""
 
-    async def client(self) -> Redis:
-        """A client of one connection, to subscribe with."""
-        ...
+    async def listener(self) -> Any:
+        """A new connection, to listen on."""
 
 
 class Asked(ABC):
@@ -68,8 +66,8 @@ class Asked(ABC):
         """As `ask`, but what is refused is answered with the error in its place."""
 
     @abstractmethod
-    async def client(self) -> Redis:
-        """A client of one connection, to subscribe with. Raises the client's errors."""
+    async def listener(self) -> Any:
+        """A new connection, to listen on. Raises the client's errors."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -113,9 +111,9 @@ class Server(Asked):
         """Use no connection that there is any more: new ones lead elsewhere."""
         await self._pool.renew()
 
-    async def client(self) -> Redis:
-        """A client of one connection, to subscribe with. Raises the client's errors."""
-        return await self._node.client()
+    async def listener(self) -> Any:
+        """A new connection, to listen on. Raises the client's errors."""
+        return await self._node.listener()
 
     async def close(self) -> None:
         """Close every connection."""

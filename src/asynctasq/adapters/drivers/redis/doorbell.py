@@ -11,11 +11,9 @@ import contextlib
 import logging
 import random
 from collections.abc import AsyncGenerator, Iterable
-from typing import Any, cast
+from typing import Any
 
 from redis import exceptions as theirs
-from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
 
 from asynctasq.adapters.drivers.redis.connection import Asked
 from asynctasq.adapters.drivers.redis.node import PATIENCE
@@ -45,7 +43,7 @@ class Doorbell:
         self._channels: set[bytes] = set()
         self._heard: set[bytes] = set()
         self._changed = asyncio.Event()
-        self._pubsub: PubSub | None = None
+        self._connection: Any = None
         self._listening: asyncio.Task[None] | None = None
         self._pause = PAUSES[0]
         self._has_complained = False
@@ -81,9 +79,9 @@ class Doorbell:
         self._channels |= channels
         if self._listening is None:
             self._listening = asyncio.create_task(self._listen())
-        elif self._pubsub is not None and new:
+        elif self._connection is not None and new:
             with contextlib.suppress(theirs.RedisError, OSError):  # it will be subscribed with the next connection
-                await self._pubsub.subscribe(*new)
+                await self._connection.send_command("SUBSCRIBE", *new)
         while not self.hears(channels):
             self._changed.clear()
             await self._changed.wait()
@@ -91,41 +89,48 @@ class Doorbell:
     async def _listen(self) -> None:
         while True:
             try:
-                async with await self._server.client() as client, _subscription(client) as pubsub:
-                    await self._attend(pubsub)
+                async with asyncio.timeout(PATIENCE):
+                    connection = await self._server.listener()
+                try:
+                    await self._attend(connection)
+                finally:
+                    self._connection = None
+                    await connection.disconnect(nowait=True)
             except theirs.NoPermissionError as error:
                 self._complain(error)
                 self._pause = FORBIDDEN_PAUSE
             except (theirs.RedisError, OSError, TimeoutError):
                 pass
-            self._pubsub = None
             self._heard.clear()
             # Some of a crowd at a time, when all have lost the same server.
             await asyncio.sleep(self._pause * random.uniform(0.5, 1.5))
             self._pause = min(self._pause * 2, PAUSES[1])
 
-    async def _attend(self, pubsub: PubSub) -> None:
+    async def _attend(self, connection: Any) -> None:
+        """Read what is said, without the client's own way to do so: it takes longer to read a hint than Redis to deliver it."""
         first = frozenset(self._channels)
         async with asyncio.timeout(PATIENCE):
-            await pubsub.subscribe(*first)
-        self._pubsub = pubsub
+            await connection.send_command("SUBSCRIBE", *first)
+        self._connection = connection
         if since := self._channels - first:  # wanted while it connected
-            await pubsub.subscribe(*since)
+            await connection.send_command("SUBSCRIBE", *since)
         is_tested = False
         while True:
-            said = await _next(pubsub, PATIENCE if is_tested else HEARTBEAT)
+            said = await _next(connection, PATIENCE if is_tested else HEARTBEAT)
             if said is None and is_tested:
                 return
             is_tested = said is None
             if said is None:
-                await pubsub.execute_command("PING")
-            elif said["type"] == "subscribe":
+                await connection.send_command("PING")
+                continue
+            kind, channel = said[:2]
+            if kind == b"subscribe":
                 self._pause = PAUSES[0]
-                self._heard.add(said["channel"])
+                self._heard.add(channel)
                 self._changed.set()
-                self._ring(said["channel"])
-            elif said["type"] == "message":
-                self._ring(said["channel"])
+                self._ring(channel)
+            elif kind == b"message":
+                self._ring(channel)
 
     def _complain(self, error: Exception) -> None:
         if not self._has_complained:
@@ -139,10 +144,10 @@ class Doorbell:
                 event.set()
 
 
-def _subscription(client: Redis) -> PubSub:
-    return client.pubsub()  # pyright: ignore[reportUnknownMemberType]
-
-
-async def _next(pubsub: PubSub, timeout: float) -> dict[str, Any] | None:
-    """What is said next, if it is said within `timeout` seconds."""
-    return cast("dict[str, Any] | None", await pubsub.get_message(timeout=timeout))
+async def _next(connection: Any, timeout: float) -> list[Any] | None:
+    """What is said next, if it is said within `timeout` seconds: its kind, its channel if it has one, and more."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout):
+            said: list[Any] = await connection.read_response(disconnect_on_error=False)
+            return said
+    return None

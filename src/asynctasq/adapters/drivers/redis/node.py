@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -40,9 +40,9 @@ class Node:
             raise
         return connection
 
-    async def client(self) -> Redis:
-        """A client of one connection, for what it knows better than we do: to subscribe."""
-        return Redis(connection_pool=self._connections())
+    async def listener(self) -> Any:
+        """A new connection, to listen on. Raises the client's errors."""
+        return await self.connect()
 
     def _connections(self) -> ConnectionPool:
         return ConnectionPool(

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from redis import exceptions as theirs
-from redis.asyncio import Redis
 
 from asynctasq.adapters.drivers.redis.address import Address
 from asynctasq.adapters.drivers.redis.connection import Command, Server
@@ -99,9 +98,9 @@ class Watched:
             raise
         return connection
 
-    async def client(self) -> Redis:
-        """A client of one connection, to subscribe with."""
-        return await (await self._primary()).client()
+    async def listener(self) -> Any:
+        """A new connection to the primary, to listen on; whether the others have to move does not follow from it."""
+        return await (await self._primary()).connect()
 
     async def _primary(self) -> Node:
         unknown, problem = False, theirs.ConnectionError("no sentinel answers")
