@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from asynctasq.adapters.executors.copies import end_if_forked, forks
 from asynctasq.domain.errors import TaskTimeout
 from asynctasq.ports.executor import LocalExecutor
 
@@ -37,9 +38,13 @@ class EventLoopExecutor(LocalExecutor):
 
         A function that swallows the cancellation of its timeout has timed out all the same, whatever it returns or raises.
         """
-        if timeout is None:
+        if timeout is not None:
+            return await self._run_within(timeout, function, args, kwargs)
+        before = forks()
+        try:
             return await function(*args, **kwargs)
-        return await self._run_within(timeout, function, args, kwargs)
+        finally:
+            end_if_forked(before)
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -57,6 +62,7 @@ class EventLoopExecutor(LocalExecutor):
         async def outcome() -> tuple[object, BaseException | None]:
             # Armed here, not by the caller: a busy loop may start this coroutine long after it was asked to.
             timer = loop.call_later(timeout, decide)
+            before = forks()
             try:
                 return await function(*args, **kwargs), None
             # An asyncio task that ends with SystemExit or KeyboardInterrupt takes the loop down with it, so they leave this
@@ -64,6 +70,7 @@ class EventLoopExecutor(LocalExecutor):
             except BaseException as error:
                 return None, error
             finally:
+                end_if_forked(before)
                 timer.cancel()
 
         # Called as the caller is, so that who blocks the loop can be told.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import os
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Final
 
+from asynctasq.adapters.executors.copies import end_if_forked, forks
 from asynctasq.adapters.executors.process_pipe import Frames, Report, frame_of_report, order_in
 from asynctasq.domain.errors import TaskError
 from asynctasq.ports.executor import Performer
@@ -93,18 +95,26 @@ def _carry_out(pipe: socket.socket, performer: Performer, endurance: Endurance) 
     while not report.last and (content := _next(pipe, frames)):
         busy = True
         error: TaskError | None = None
+        before = forks()
         try:
             performer.perform(order_in(content))
         except TaskError as raised:
             error = raised
+        end_if_forked(before)
         busy = False
         if stopped:
             return
         done += 1
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        _flush()
         report = Report(error=error, last=performer.worn or _exhausted(endurance, done))
         pipe.sendall(frame_of_report(report))
+
+
+def _flush() -> None:
+    """Show what the task has printed, wherever it has put that: its output is its own, and may be closed by now."""
+    if sys.stdout is not None:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
 
 
 def _next(pipe: socket.socket, frames: Frames) -> bytes | None:

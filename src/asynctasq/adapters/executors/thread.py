@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any
 
+from asynctasq.adapters.executors.copies import end_if_forked, forks
 from asynctasq.domain.errors import ConfigurationError, TaskTimeout
 from asynctasq.ports.executor import LocalExecutor
 
@@ -117,7 +118,9 @@ class ThreadExecutor(LocalExecutor):
                 running.discard(job)
             else:
                 job.starts()
+                before = forks()
                 outcome = _call(job.context, job.function, job.args, job.kwargs)
+                end_if_forked(before)
                 running.discard(job)
                 job.ends(outcome)
                 del outcome

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -222,6 +223,25 @@ class ExecutorContract(Contract):
             assert not neighbour.done()
             (tmp_path / "neighbour.go").touch()
         assert (tmp_path / "neighbour.ended").exists()
+
+    @pytest.mark.parametrize("timeout", [None, PATIENCE])
+    async def test_a_copy_of_the_process_that_a_function_forks_and_returns_in_ends_there(
+        self, executor: Executor, tmp_path: Path, timeout: float | None
+    ) -> None:
+        """It has the same connections, claims and pipes: what it did next would be done twice, or told of another task."""
+        await self._run(executor, functions.fork, str(tmp_path / "copy"), timeout=timeout)
+        copy = int((tmp_path / "copy").read_text(encoding="utf-8"))
+        async with asyncio.timeout(PATIENCE):
+            await functions.until(lambda: _ended(copy))
+        if self.local:
+            assert _status(copy), "nobody shall take its end for a success"
+        with pytest.raises(LookupError if self.local else FailedElsewhere):
+            await self._run(executor, functions.fail, "LookupError", "of its own", timeout=timeout)
+
+    @refuses("local")
+    async def test_what_a_function_does_to_its_output_costs_nothing(self, executor: RemoteExecutor) -> None:
+        for _ in range(2):
+            await self._run(executor, functions.close_its_output, timeout=PATIENCE)
 
     @refuses("local")
     async def test_started_is_called_when_the_attempt_is_handed_over_and_not_before(
@@ -444,6 +464,20 @@ class ExecutorContract(Contract):
         assert self.slots is not None
         for number in range(self.slots):
             (room / f"slot{number}.go").touch()
+
+
+def _ended(pid: int) -> bool:
+    """Whether a process has ended; one that nobody has waited for has, too."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2][0] in "ZX"
+    except (ProcessLookupError, FileNotFoundError):
+        return True
+
+
+def _status(pid: int) -> int:
+    """How a child of this process has ended, which is now forgotten."""
+    return os.waitpid(pid, os.WNOHANG)[1]
 
 
 async def _seen(*marks: Path) -> None:

@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from asynctasq.domain.steering import RetryLater
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("asynctasq_contract_variable", default="unset")
 
-LONGEST: Final = 30.0
+LONGEST: Final = 20.0
 """Seconds after which a plain function gives up waiting, so that a failing test leaves no thread behind that looks for ever."""
 
 
@@ -62,6 +63,22 @@ def segfault() -> None:
 
 def exit_at_once() -> None:
     os._exit(3)
+
+
+def fork(file: str) -> None:
+    """Leave a copy of the process behind that returns, too, and write down which it is."""
+    copy = os.fork()
+    if copy:
+        Path(file).write_text(str(copy), encoding="utf-8")
+    else:  # a second run of a failing suite shall not go on for ever
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(int(LONGEST))
+
+
+def close_its_output() -> None:
+    """Replace and close what print() writes to."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stdout.close()
 
 
 def variable() -> str:
@@ -123,6 +140,8 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     kill_itself,
     segfault,
     exit_at_once,
+    fork,
+    close_its_output,
     variable,
     set_variable,
     hold,
