@@ -50,7 +50,7 @@ def add_database(alias: str, database: dict[str, Any]) -> None:
     if hasattr(connections._connections, alias):
         del connections[alias]
     with connections[alias].schema_editor() as editor:
-        for model in (*MODELS.values(), models.Secret, models.Badge):
+        for model in (*MODELS.values(), models.Secret, models.Badge, models.Paint, models.Moment):
             editor.create_model(model)
     connections.close_all()
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, connections
 from tests.contract.resolvers.django_world import DjangoWorld, add_database, models
 
-from asynctasq.testing.contract.resolver import ResolverContract
+from asynctasq.testing.contract.resolver import ResolverContract, travelled
 
 pymysql.install_as_MySQLdb()
 
@@ -87,6 +88,17 @@ async def test_a_key_that_is_another_rows_and_a_proxy_come_back(other: DjangoWor
     proxy = await saved(other, models.Alias(text="of a proxy"))
     found = await other.resolver.resolve([other.resolver.reference(row) for row in (badge, proxy)])
     assert [type(row) for row in found] == [models.Badge, models.Alias]
+
+
+@pytest.mark.asyncio
+async def test_a_key_that_is_a_time_or_of_choices_comes_back(other: DjangoWorld) -> None:
+    paint = await saved(other, models.Paint(colour=models.Paint.Colour.RED))
+    moment = await saved(other, models.Moment(at=datetime(2026, 3, 29, 2, 30, tzinfo=UTC)))
+    refs = [travelled(other.resolver.reference(row)) for row in (paint, moment)]
+    assert [(type(row), row.pk) for row in await other.resolver.resolve(refs)] == [
+        (models.Paint, "red"),
+        (models.Moment, datetime(2026, 3, 29, 2, 30, tzinfo=UTC)),
+    ]
 
 
 @pytest.mark.asyncio

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import enum
 import sqlite3
 import sys
 import types
@@ -28,7 +29,7 @@ from tests.contract.resolvers.sqlalchemy_world import Base, Note, Reply, SQLAlch
 from asynctasq.adapters.executors.thread import ThreadExecutor
 from asynctasq.adapters.resolvers.sqlalchemy import SQLAlchemyResolver
 from asynctasq.domain.errors import ConfigurationError, SerializationError, UndecodableTask
-from asynctasq.testing.contract.resolver import ResolverContract
+from asynctasq.testing.contract.resolver import ResolverContract, travelled
 
 CLIENTS = {
     "sqlite": ("sqlite", "sqlite+aiosqlite"),
@@ -131,6 +132,17 @@ class Odd(Base):
     id: Mapped[UUID] = mapped_column(Prefixed(60), primary_key=True)
 
 
+class Colour(enum.Enum):
+    RED = "r"
+    BLUE = "b"
+
+
+class Paint(Base):
+    __tablename__ = "paint"
+    colour: Mapped[Colour] = mapped_column(primary_key=True)
+    coat: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+
+
 class Nested:
     class Model(Base):
         __tablename__ = "nested"
@@ -197,6 +209,18 @@ async def test_other_kinds_of_models_come_back(make, rows, resolver, monkeypatch
     (found,) = await resolver.resolve([resolver.reference(row)])
     assert type(found) is type(row)
     assert inspect(found).identity == inspect(row).identity
+
+
+@pytest.mark.asyncio
+async def test_a_key_of_an_enumeration_comes_back_by_the_name_of_its_member(rows, resolver, monkeypatch):
+    monkeypatch.setattr(Paint, "_asynctasq_session_factory", rows, raising=False)
+    paints = [saved(rows, Paint(colour=colour, coat=1)) for colour in (Colour.RED, Colour.BLUE)]
+    refs = [travelled(resolver.reference(paint)) for paint in paints]
+    assert refs[0].pk == ("RED", 1)
+    assert [paint.colour for paint in await resolver.resolve(refs)] == [Colour.RED, Colour.BLUE]
+    for other in ("r", "GREEN", 1):
+        with pytest.raises(UndecodableTask, match=r"that names no Colour"):
+            await resolver.resolve([replace(refs[0], pk=(other, 1))])
 
 
 @pytest.mark.asyncio

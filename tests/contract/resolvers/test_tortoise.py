@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import warnings
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tortoise import Tortoise
 from asynctasq.adapters.resolvers.tortoise import TortoiseResolver
 from asynctasq.domain.errors import ConfigurationError
 from asynctasq.domain.message import ModelRef
-from asynctasq.testing.contract.resolver import ResolverContract
+from asynctasq.testing.contract.resolver import ResolverContract, travelled
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres", "mysql"])
@@ -78,3 +79,24 @@ async def test_keyword_arguments_are_a_configuration_too_and_a_hidden_row_is_fou
     secret = await models.Secret.create()
     assert None not in await resolver.resolve([resolver.reference(secret)])
     await resolver.close()
+
+
+@pytest_asyncio.fixture
+async def resolver(tmp_path: Path) -> AsyncGenerator[TortoiseResolver]:
+    resolver = TortoiseResolver(config(f"sqlite://{tmp_path / 'rows.db'}"))
+    await resolver.open()
+    await Tortoise.generate_schemas()
+    yield resolver
+    await resolver.close()  # also after a failure: a connection that is left open keeps the interpreter from ending
+
+
+@pytest.mark.asyncio
+async def test_a_key_that_is_another_rows_a_time_or_of_an_enumeration_comes_back(resolver: TortoiseResolver) -> None:
+    rows = [
+        await models.Badge.create(ticket=await models.Ticket.create(text="")),
+        await models.Moment.create(at=datetime.now(UTC)),
+        await models.Paint.create(colour=models.Colour.RED),
+    ]
+    rows += [await type(row).get() for row in rows]  # as they are when they were read, which is of other types
+    refs = [travelled(resolver.reference(row)) for row in rows]
+    assert [(type(row), row.pk) for row in await resolver.resolve(refs)] == [(type(row), row.pk) for row in rows]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from enum import Enum
+
 from tortoise import fields
 from tortoise.manager import Manager
 from tortoise.models import Model
@@ -45,3 +47,21 @@ class Secret(Model):
 
     class Meta:
         manager = Visible()
+
+
+class Badge(Model):
+    """A model whose key is another's."""
+
+    ticket = fields.OneToOneField("world.Ticket", primary_key=True)
+
+
+class Moment(Model):
+    at = fields.DatetimeField(primary_key=True)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Paint(Model):
+    colour = fields.CharEnumField(Colour, primary_key=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timezone
+from types import NoneType
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from asynctasq.domain.errors import UndecodableTask
 from asynctasq.domain.message import ModelRef
@@ -33,11 +35,18 @@ _BASES: Final[tuple[tuple[type[Any], Callable[[Any], object]], ...]] = (
 
 
 def plain(value: object) -> object:
-    """The same value of a plain type: database clients give subclasses, asyncpg's UUID for one, that would not travel."""
+    """The same value of a plain type: database clients give subclasses, asyncpg's UUID for one, that would not travel.
+
+    Of a member of an enumeration, what it stands for.
+    """
     if type(value) is tuple:
         return tuple(map(plain, cast("tuple[object, ...]", value)))
-    if isinstance(value, bool | enum.Enum):
+    if isinstance(value, enum.Enum):
+        return plain(value.value)
+    if isinstance(value, bool):
         return value
+    if isinstance(value, datetime) and type(value.tzinfo) not in (NoneType, timezone, ZoneInfo):
+        value = value.astimezone(UTC)  # equal, and of a time zone that travels
     for base, make in _BASES:
         if isinstance(value, base):
             return value if type(value) is base else make(cast("Any", value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import operator
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +63,7 @@ class SQLAlchemyResolver(ModelResolver):
                 f"no worker could find the model {model.__module__}.{model.__qualname__} by its name: "
                 "define it at the top of a module"
             )
-        key = [plain(value) for value in state.key[1]]
+        key = [value.name if isinstance(value, enum.Enum) else plain(value) for value in state.key[1]]
         ref = ModelRef(orm=self.orm, label=label, pk=tuple(key) if len(key) > 1 else key[0])
         try:
             _checked_key(state.mapper, ref)
@@ -167,19 +168,26 @@ def _mapper(model: type) -> Mapper[Any]:
 
 
 def _checked_key(mapper: Mapper[Any], ref: ModelRef) -> tuple[object, ...]:
-    """The key of a reference as a tuple, if it is of the types that the model's key has."""
+    """The key of a reference as a tuple, if it is of the types that the model's key has. Enumerations travel by name."""
     columns = mapper.primary_key
     key = cast("tuple[object, ...]", ref.pk) if len(columns) > 1 else (ref.pk,)
     if type(key) is not tuple or len(key) != len(columns):
         raise wrong_key(ref, f"is not {len(columns)} values in a tuple")
-    for column, value in zip(columns, key, strict=True):
-        wanted = _python_type(column.type)
-        if wanted is None:
-            if value is None or type(value) in (list, dict, set):
-                raise wrong_key(ref, f"has a {type(value).__name__}, which is no key")
-        elif type(value) is not wanted:
-            raise wrong_key(ref, f"has a {type(value).__name__} where a {wanted.__name__} is expected")
-    return key
+    return tuple(_checked_value(column, value, ref) for column, value in zip(columns, key, strict=True))
+
+
+def _checked_value(column: Any, value: object, ref: ModelRef) -> object:
+    wanted = _python_type(column.type)
+    if wanted is None:
+        if value is None or type(value) in (list, dict, set):
+            raise wrong_key(ref, f"has a {type(value).__name__}, which is no key")
+    elif issubclass(wanted, enum.Enum):
+        if type(value) is not str or value not in wanted.__members__:
+            raise wrong_key(ref, f"has a {type(value).__name__} that names no {wanted.__name__}")
+        return wanted[value]
+    elif type(value) is not wanted:
+        raise wrong_key(ref, f"has a {type(value).__name__} where a {wanted.__name__} is expected")
+    return value
 
 
 def _python_type(column_type: Any) -> type | None:

@@ -109,9 +109,11 @@ class TortoiseResolver(ModelResolver):
 
 
 async def _fetch(model: type[Model], keys: Sequence[Any]) -> Mapping[Any, object]:
+    among = f"{model._meta.pk_attr}__in"  # not `pk__in`, which knows no key that is another row's
     found: dict[Any, object] = {}
     for start in range(0, len(keys), BATCH):
-        found |= {row.pk: row for row in await QuerySet(model).filter(pk__in=keys[start : start + BATCH])}
+        rows = await QuerySet(model).filter(**{among: keys[start : start + BATCH]})
+        found |= {plain(row.pk): row for row in rows}
     return found
 
 

@@ -356,7 +356,12 @@ def _loaded(body: bytes) -> object:
     return _SERIALIZER.loads(body, id="1", queue="default")
 
 
+def travelled(ref: ModelRef) -> ModelRef:
+    """A reference after its way through a message."""
+    loaded = _loaded(_dumped(ref))
+    assert isinstance(loaded, ModelRef)
+    return loaded
+
+
 def _travelled(world: ResolverWorld, row: Any) -> ModelRef:
-    ref = _loaded(_dumped(world.resolver.reference(row)))
-    assert isinstance(ref, ModelRef)
-    return ref
+    return travelled(world.resolver.reference(row))

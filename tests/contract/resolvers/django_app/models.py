@@ -59,3 +59,14 @@ class Alias(Note):
 
     class Meta:
         proxy = True
+
+
+class Paint(models.Model):
+    class Colour(models.TextChoices):
+        RED = "red"
+
+    colour = models.CharField(primary_key=True, max_length=10, choices=Colour.choices)
+
+
+class Moment(models.Model):
+    at = models.DateTimeField(primary_key=True)
