@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from asynctasq.app.rows import Rows
 from asynctasq.app.task_function import TaskFunction
+from asynctasq.domain.errors import SerializationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,7 @@ class Dispatched:
         arguments: by the names of the function's parameters, defaults included.
         queue: where it went.
         delay: seconds until it may start.
+        referred: the arguments with references for the rows of ORMs, as they travelled.
     """
 
     id: str
@@ -27,9 +30,10 @@ class Dispatched:
     arguments: Mapping[str, object]
     queue: str
     delay: float
+    referred: Mapping[str, object] = field(repr=False)
 
     def __str__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.referred.items())
         return f"{self.name}({arguments})"
 
 
@@ -43,9 +47,14 @@ def arguments_of(
 
 
 def matching(
-    dispatched: Sequence[Dispatched], function: TaskFunction[..., Any], expected: Mapping[str, object]
+    dispatched: Sequence[Dispatched],
+    function: TaskFunction[..., Any],
+    expected: Mapping[str, object],
+    rows: Rows | None,
 ) -> list[Dispatched]:
     """The calls of a task whose arguments are as expected; those that are not named may be anything.
+
+    A row is as expected if it is of the same model and has the same key, whichever session or query it came from.
 
     Raises:
         TypeError: the task has no such argument.
@@ -56,11 +65,24 @@ def matching(
         raise TypeError(
             f"task {function.name!r} has no argument {unknown[0]!r}: it takes {', '.join(parameters) or 'none'}"
         )
+    wanted = {name: (value, referred(value, rows)) for name, value in expected.items()}
     return [
         call
         for call in dispatched
-        if call.name == function.name and all(call.arguments[name] == value for name, value in expected.items())
+        if call.name == function.name
+        and all(
+            call.arguments[name] == value or call.referred[name] == reference
+            for name, (value, reference) in wanted.items()
+        )
     ]
+
+
+def referred(value: object, rows: Rows | None) -> object:
+    """The value with references for its rows; as it is where there are none, or one of them was never saved."""
+    try:
+        return value if rows is None else rows.refer(value)
+    except SerializationError:
+        return value
 
 
 def described(dispatched: Sequence[Dispatched]) -> str:

@@ -17,6 +17,7 @@ from asynctasq.app.container import Container
 from asynctasq.app.context import current_task
 from asynctasq.app.drivers import Drivers
 from asynctasq.app.parameters import Parameters
+from asynctasq.app.rows import Rows
 from asynctasq.app.seams import Seams
 from asynctasq.app.serve import Serving, build_worker
 from asynctasq.app.settings import LoadedSettings
@@ -28,7 +29,7 @@ from asynctasq.domain.steering import Steer
 from asynctasq.domain.task import Task
 from asynctasq.ports.driver import DeadMessage, QueueDriver
 from asynctasq.ports.executor import LocalExecutor
-from asynctasq.testing.dispatched import Dispatched, arguments_of, described, matching
+from asynctasq.testing.dispatched import Dispatched, arguments_of, described, matching, referred
 
 MOST_RUNS = 10_000
 """Runs of one drain after which tasks are taken to dispatch one another for ever."""
@@ -82,6 +83,7 @@ class Rehearsal:
         self.ran: list[Ran] = []
         self._now = time.time()
         self.driver = MemoryDriver(clock=self.now)
+        self._rows: Rows | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -104,9 +106,10 @@ class Rehearsal:
             TypeError: the task has no such argument.
         """
         __tracebackhide__ = True
-        found = matching(self.dispatched, task, arguments)
+        found = matching(self.dispatched, task, arguments, self._rows)
         if not found:
-            wanted = f"{task.name}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+            shown = ", ".join(f"{name}={referred(value, self._rows)!r}" for name, value in arguments.items())
+            wanted = f"{task.name}({shown})"
             raise AssertionError(f"{wanted} was not dispatched. Dispatched were:\n{described(self.dispatched)}")
         return found
 
@@ -118,7 +121,7 @@ class Rehearsal:
             TypeError: the task has no such argument.
         """
         __tracebackhide__ = True
-        found = matching(self.dispatched, task, arguments)
+        found = matching(self.dispatched, task, arguments, self._rows)
         if found:
             raise AssertionError(f"{task.name} was dispatched:\n{described(found)}")
 
@@ -189,11 +192,19 @@ class Rehearsal:
         self._stack.callback(container.sync_bridge().close)
         return app
 
-    def note(self, task: Task, function: TaskFunction[..., Any], message: Message) -> None:
+    def note(self, task: Task, function: TaskFunction[..., Any], message: Message, rows: Rows) -> None:
         """Write a dispatch down."""
+        self._rows = rows
         arguments = arguments_of(function, task.args, task.kwargs)
         self.dispatched.append(
-            Dispatched(id=message.id, name=task.name, arguments=arguments, queue=message.queue, delay=message.delay)
+            Dispatched(
+                id=message.id,
+                name=task.name,
+                arguments=arguments,
+                queue=message.queue,
+                delay=message.delay,
+                referred={name: referred(value, rows) for name, value in arguments.items()},
+            )
         )
 
     async def perform(self, app: App, message: Message) -> None:
@@ -258,7 +269,7 @@ class _RehearsedApp(App):
         message, driver = super()._message(task, parameters)
         function = self.registry.find(task.name)
         assert function is not None, f"{task.name} is no task"
-        self._rehearsal.note(task, function, message)
+        self._rehearsal.note(task, function, message, self.container.rows())
         return message, driver
 
 
