@@ -12,6 +12,7 @@ import ctypes
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -125,6 +126,14 @@ def die(how: str) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             case "exit at once":
                 os._exit(3)
+            case "out of memory":
+                resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+                hoard = [bytes(1 << 30)]
+                del hoard
+            case "killed by the kernel":
+                resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
+                while True:
+                    pass
             case _:
                 sys.exit(3)
 

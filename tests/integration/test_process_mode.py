@@ -79,6 +79,19 @@ async def test_two_hundred_deaths_among_a_thousand_tasks_fail_themselves_and_not
     assert not duplicates(await fleet.verify())
 
 
+async def test_a_task_that_exhausts_what_the_system_grants_it_fails_alone_and_says_of_what(fleet: Fleet):
+    exhausted = await fleet.dispatch(die("out of memory"), die("killed by the kernel"))
+    calm = await fleet.dispatch(*(work_in_child(seconds=0) for _ in range(5)))
+    fleet.spawn()
+    await fleet.drained()
+    errors = {letter.id: letter.error for letter in await fleet.dead()}
+    assert set(errors) == set(exhausted)
+    assert errors[exhausted[0]].endswith("MemoryError"), "Python itself was told"
+    assert "was killed by SIGKILL, which is what the system does when memory runs out" in errors[exhausted[1]]
+    assert {event.task for event in endings(fleet) if event.how == "ok"} == set(calm)
+    await fleet.stop()
+
+
 async def test_the_children_of_a_killed_worker_die_with_it_and_another_takes_its_tasks_over(fleet: Fleet):
     await fleet.dispatch(hold_the_lock_at_first(), *(work_in_child(seconds=0.3) for _ in range(20)))
     worker = fleet.spawn()

@@ -90,9 +90,10 @@ def _carry_out(pipe: socket.socket, performer: Performer, endurance: Endurance) 
             stopped = True
             performer.interrupt()
 
-    signal.signal(signal.SIGTERM, on_term)
     frames, done, report = Frames(), 0, Report()
     while not report.last and (content := _next(pipe, frames)):
+        # Each time: what a task has done to signals is its own affair. An alarm that it left would end the next one.
+        signal.signal(signal.SIGTERM, on_term)
         busy = True
         error: TaskError | None = None
         before = forks()
@@ -102,6 +103,7 @@ def _carry_out(pipe: socket.socket, performer: Performer, endurance: Endurance) 
             error = raised
         end_if_forked(before)
         busy = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
         if stopped:
             return
         done += 1

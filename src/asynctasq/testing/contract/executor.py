@@ -244,6 +244,13 @@ class ExecutorContract(Contract):
             await self._run(executor, functions.close_its_output, timeout=PATIENCE)
 
     @refuses("local")
+    async def test_what_a_function_does_to_signals_and_alarms_costs_the_next_nothing(
+        self, executor: RemoteExecutor
+    ) -> None:
+        await self._run(executor, functions.upset_signals, timeout=PATIENCE)
+        await self._run(executor, functions.outlive_signals, timeout=PATIENCE)
+
+    @refuses("local")
     async def test_started_is_called_when_the_attempt_is_handed_over_and_not_before(
         self, executor: RemoteExecutor, tmp_path: Path
     ) -> None:

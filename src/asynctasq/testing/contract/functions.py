@@ -24,6 +24,9 @@ VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("asynctasq_contra
 LONGEST: Final = 20.0
 """Seconds after which a plain function gives up waiting, so that a failing test leaves no thread behind that looks for ever."""
 
+ALARM: Final = 0.2
+"""Seconds until an alarm that a function leaves behind."""
+
 
 async def until(condition: Callable[[], bool]) -> None:
     """Look until it is so: files have no event that holds in every place a function may run in."""
@@ -79,6 +82,18 @@ def close_its_output() -> None:
     """Replace and close what print() writes to."""
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     sys.stdout.close()
+
+
+def upset_signals() -> None:
+    """Let SIGTERM kill this process, and leave an alarm behind that would."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, ALARM)
+
+
+def outlive_signals() -> None:
+    """Get a SIGTERM that nobody announced, and last until what `upset_signals` left behind would have come."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(3 * ALARM)
 
 
 def variable() -> str:
@@ -142,6 +157,8 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     exit_at_once,
     fork,
     close_its_output,
+    upset_signals,
+    outlive_signals,
     variable,
     set_variable,
     hold,
