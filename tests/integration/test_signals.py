@@ -43,6 +43,15 @@ def crunch():
     say("crunching", os.getpid())
     time.sleep(3600)
 
+@task(process=True)
+def grind():
+    say("grinding", os.getpid())
+    time.sleep(3600)
+
+@task(process=True)
+async def wait_in_child():
+    await deep_inside()
+
 async def main(*names):
     await dispatch_many([globals()[name]() for name in names])
 
@@ -170,6 +179,8 @@ def test_a_worker_whose_loop_is_blocked_for_longer_than_the_grace_ends_itself(sh
         ("block", "blocking", "while True: time.sleep(0.05)"),
         ("rest", "resting", "await asyncio.sleep(3600)"),
         ("crunch", "crunching", "in crunch"),
+        ("grind", "grinding", "in grind"),
+        ("wait_in_child", "resting", "await asyncio.sleep(3600)"),
     ],
 )
 def test_quit_shows_what_runs_and_where_it_is(shell: Shell, name: str, said: str, line: str) -> None:
@@ -179,7 +190,32 @@ def test_quit_shows_what_runs_and_where_it_is(shell: Shell, name: str, said: str
     worker.process.send_signal(signal.SIGQUIT)
     worker.read_log(f"(jobs:{name}), attempt 1")
     worker.read_log(line)
+    if name in ("grind", "wait_in_child"):  # what a child is asked, it answers
+        worker.read_log("asynctasq: child process ")
+        worker.read_log(f"(jobs:{name}), attempt 1", times=2)
     assert worker.process.poll() is None, "it is only asked"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("rest", "resting"),
+        ("crunch", "crunching"),
+        ("grind", "grinding"),
+        ("wait_in_child", "resting"),
+    ],
+)
+def test_a_second_signal_stops_now_what_runs_in_any_mode_and_gives_it_back(shell: Shell, name: str, said: str) -> None:
+    shell.dispatch(name)
+    worker = shell.worker("jobs", "--shutdown-grace", "3600")
+    worker.read(said)
+    worker.process.send_signal(signal.SIGTERM)
+    worker.read_log("once more to stop now")
+    status, took = ends(worker)
+    assert status == 0, worker.log
+    assert took < AT_ONCE
+    (queue,) = shell.stats().values()
+    assert (queue["ready"], queue["leased"], queue["dead"]) == (1, 0, 0)
 
 
 def test_quit_shows_what_runs_in_every_process(shell: Shell) -> None:

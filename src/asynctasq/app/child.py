@@ -16,6 +16,7 @@ from asynctasq.app.failure import failure_of
 from asynctasq.app.loop import loop_factory
 from asynctasq.app.origin import Origin
 from asynctasq.app.rows import Rows
+from asynctasq.app.stacks import stack_of
 from asynctasq.app.task_function import TaskFunction
 from asynctasq.domain.errors import ModelNotFound, TaskNotFound, UndecodableTask
 from asynctasq.domain.failure import FailedElsewhere
@@ -63,6 +64,7 @@ class Child(Performer):
         self._runner = asyncio.Runner(loop_factory=NEW_LOOP)
         self._runner.run(self._rows.open(), context=self._context)  # tasks see what was opened here
         self._running: asyncio.Task[Any] | None = None
+        self._current: CurrentTask | None = None
 
     def perform(self, order: Order) -> None:
         """Run one attempt to its end; see the port."""
@@ -78,7 +80,7 @@ class Child(Performer):
         context = self._context.copy()
         found = context.run(self._fetch, function, call.refs) if call.refs else None
         args, kwargs = self._codec.build(header, call, function.parameters, found)
-        current = CurrentTask(
+        self._current = current = CurrentTask(
             id=message.id,
             name=function.name,
             attempt=order.attempt,
@@ -87,6 +89,7 @@ class Child(Performer):
         )
         context.run(CURRENT.set, lambda: current)
         error = context.run(self._call, function, args, kwargs)
+        self._current = None
         if error is not None:
             raise FailedElsewhere(failure_of(error))
 
@@ -95,6 +98,14 @@ class Child(Performer):
         if self._running is None:
             raise SystemExit("the worker has stopped this task")
         self._runner.get_loop().call_soon_threadsafe(self._running.cancel)
+
+    def where(self) -> str:
+        """What runs, and where its coroutine waits; see the port."""
+        current = self._current
+        if current is None:
+            return "nothing runs"
+        stack = "" if self._running is None else f", waits here:\n{stack_of(self._running)}"
+        return f"{current.id} ({current.name}), attempt {current.attempt}{stack}"
 
     def close(self) -> None:
         """Close the loop, and what was opened on it."""

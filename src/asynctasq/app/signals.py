@@ -124,6 +124,7 @@ class Signals:
         for task, what in self._worker.tasks().items():
             lines += [f"  {what}", *_indented(stack_of(task))]
         _write("\n".join(lines if self._worker.tasks() else [*lines, "  nothing"]))
+        self._worker.show_elsewhere()
 
 
 def _say_last_words() -> None:

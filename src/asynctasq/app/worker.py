@@ -418,6 +418,11 @@ class Worker:
         runs = [(run.task, run.claim, run.name) for run in list(self._runs.values())]
         return {task: f"{claim.message.id} ({name}), attempt {claim.attempt}" for task, claim, name in runs if task}
 
+    def show_elsewhere(self) -> None:
+        """Have other processes that run tasks write where they are."""
+        for executor in self._executors:
+            executor.show()
+
     def running(self) -> list[str]:
         """What runs, for people."""
         return list(self.tasks().values())

@@ -19,6 +19,10 @@ class Executor(Protocol):
 
     stops: bool
 
+    def show(self) -> None:
+        """Have other processes write to standard error what they run, and where it is. Called by a signal's handler."""
+        return  # there is no other process
+
     @abstractmethod
     async def close(self) -> None:
         """Let go of threads or children. What still runs is not waited for. Idempotent."""
@@ -111,6 +115,10 @@ class Performer(Protocol):
     @abstractmethod
     def interrupt(self) -> None:
         """Have what runs end soon. Called by a signal's handler, between two bytecodes of the main thread."""
+
+    @abstractmethod
+    def where(self) -> str:
+        """What runs, and where its coroutine waits, if it is one; for people. Called by a signal's handler."""
 
     @abstractmethod
     def close(self) -> None:

@@ -112,6 +112,11 @@ class ProcessExecutor(RemoteExecutor):
                 raise report.error
             return
 
+    def show(self) -> None:
+        """Have the children that carry out an order write where they are; see the port."""
+        for child in list(self._busy):
+            child.show()
+
     async def close(self) -> None:
         """End idle children, kill the others. Idempotent."""
         children, idle, starting, waiting = self._children, self._idle, self._starting, self._waiting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import fcntl
 import io
 import os
@@ -12,9 +13,11 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from types import FrameType
 from typing import Final
 
 from asynctasq.adapters.executors.copies import end_if_forked, forks
@@ -26,6 +29,7 @@ CANNOT_WORK: Final = 2
 """The exit status of a child that could not make itself ready."""
 
 _MOST: Final = 65_536
+_STDERR: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,7 @@ def serve(
         except BaseException as error:
             pipe.sendall(frame_of_report(Report(error=TaskError(f"{type(error).__name__}: {error}"), last=True)))
             sys.exit(CANNOT_WORK)
+        _answer_quit(performer)
         pipe.sendall(frame_of_report(Report()))
         try:
             _carry_out(pipe, performer, endurance)
@@ -77,6 +82,17 @@ def serve(
 
 def _ignore(_number: int, _frame: object) -> None:
     """Not meant for this process."""
+
+
+def _answer_quit(performer: Performer) -> None:
+    """Have SIGQUIT, which the worker passes on, write what runs and where: all threads first, also those stuck in C code."""
+
+    def show(_number: int, frame: FrameType | None) -> None:
+        stack = "".join(traceback.format_stack(frame))
+        os.write(_STDERR, f"asynctasq: child process {os.getpid()}: {performer.where()}\n{stack}".encode())
+
+    signal.signal(signal.SIGQUIT, show)
+    faulthandler.register(signal.SIGQUIT, file=_STDERR, all_threads=True, chain=True)
 
 
 def _carry_out(pipe: socket.socket, performer: Performer, endurance: Endurance) -> None:

@@ -188,6 +188,10 @@ class Child:
         if not self._signal(os.killpg, signal.SIGKILL):
             self._signal(os.kill, signal.SIGKILL)  # it has no group of its own yet
 
+    def show(self) -> None:
+        """Have it write to standard error what it runs, and where."""
+        self._signal(os.kill, signal.SIGQUIT)
+
     def dismiss(self) -> None:
         """Let it end by itself; it is killed if it does not."""
         self.ended = self._dismissed = True
