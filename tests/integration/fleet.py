@@ -357,12 +357,23 @@ class Fleet:
                 await asyncio.wait_for(enough.wait(), 0.1)
         return failed
 
-    async def started_everywhere(self, after: float) -> float:
-        """Wait until each worker has started a task that began after a moment; how many seconds after it."""
+    async def started_everywhere(self, after: float, *, anew: bool = False) -> float:
+        """Wait until each worker has started a task that began after a moment; how many seconds after it.
+
+        Args:
+            after: on the monotonic clock.
+            anew: whether it must have been dispatched after that, too. Others may have been claimed before, and start although
+                the broker is away.
+        """
         pids = {worker.pid for worker in self.workers}
 
         def late() -> dict[int, float]:
-            return {start.pid: start.at for start in reversed(self.starts()) if start.at > after}
+            new = {event.task for event in self.events if isinstance(event, Enqueued) and event.at > after}
+            return {
+                start.pid: start.at
+                for start in reversed(self.starts())
+                if start.at > after and (start.task in new or not anew)
+            }
 
         await self.until(lambda: late().keys() == pids, "every worker to start a task")
         return max(late().values()) - after

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import time
 from collections.abc import AsyncGenerator, Generator
@@ -15,7 +16,7 @@ import pytest_asyncio
 from tests.integration.fleet import Fleet, postgres_at
 from tests.integration.history import duplicates
 from tests.integration.ledger_tasks import work
-from tests.integration.outages import LEASE, lose_nothing_over_restarts
+from tests.integration.outages import LEASE, RESUMED_IN, SEED, lose_nothing_over_restarts
 from tests.services import Server
 from tests.services import postgres as service
 
@@ -32,6 +33,9 @@ CREATED, DUPLICATE = EnqueueStatus.CREATED, EnqueueStatus.DUPLICATE
 POLL = 5.0
 """Seconds within which a waiting worker looks by itself."""
 
+KILLS = 5
+
+BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'asynctasq'"
 LISTENERS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'asynctasq' AND query LIKE 'LISTEN%'"
 WRITERS = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%INSERT INTO%' AND wait_event_type = 'Lock'"
 
@@ -81,6 +85,29 @@ async def test_a_server_killed_and_restarted_under_load_loses_nothing_and_its_wo
     server: Server, fleet: Fleet
 ) -> None:
     await lose_nothing_over_restarts(fleet, kill=server.kill, start=lambda: restart(server))
+
+
+async def test_backends_killed_again_and_again_under_load_lose_nothing_and_cost_no_lease(
+    server: Server, fleet: Fleet
+) -> None:
+    for _ in range(2):
+        fleet.spawn()
+    chance, enough = random.Random(SEED), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fleet.keep_dispatching(*[lambda: work(seconds=0.05)] * 10, enough=enough))
+        await fleet.started_everywhere(after=0)
+        for _ in range(KILLS):
+            await asyncio.sleep(chance.uniform(0.1, 0.5))  # anywhere in what they do
+            admin = await asyncpg.connect(service.url(server))
+            backends = await found(admin, BACKENDS)
+            # The server ends all the others then, and recovers.
+            os.kill(chance.choice(backends), signal.SIGKILL)
+            admin.terminate()
+            assert await fleet.started_everywhere(after=time.monotonic(), anew=True) <= RESUMED_IN
+        enough.set()
+    await fleet.drained()
+    await fleet.stop()
+    assert duplicates(await fleet.verify(promised_only=True)) == 0
 
 
 async def test_a_worker_whose_listener_is_ended_starts_the_next_task_by_itself_and_is_soon_told_again(

@@ -50,7 +50,7 @@ async def fail_over(fleet: Fleet, *, replace: Callable[[], None]) -> None:
         began = time.monotonic()
         await asyncio.to_thread(replace)
         ended = time.monotonic()
-        resumed = await fleet.started_everywhere(after=ended)
+        resumed = await fleet.started_everywhere(after=ended, anew=True)
         enough.set()
     assert resumed <= FAILED_OVER_IN
     await fleet.drained()
