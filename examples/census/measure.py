@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sysconfig
+import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,10 @@ LIBRARY = Path(sysconfig.get_path("stdlib"))
 
 # Newer interpreters warn about odd escapes while parsing; the library's own test data is full of them, on purpose.
 warnings.filterwarnings("ignore", category=SyntaxWarning)
+
+_PARSING = threading.Lock()
+"""Python 3.11 counts how deep `ast.parse` is for all threads together, and now and then fails one that met another there
+("AST constructor recursion depth mismatch", python/cpython#106905). It holds the interpreter's lock anyway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +56,8 @@ def measure(path: str) -> Figures:
     source = (LIBRARY / path).read_bytes()
     lines = len(source.splitlines())
     try:
-        tree = ast.parse(source, filename=path)
+        with _PARSING:
+            tree = ast.parse(source, filename=path)
     except (SyntaxError, ValueError):  # a null byte is the one or the other, by the interpreter's version
         return Figures(lines=lines, parsed=False)
     nodes = list(ast.walk(tree))

@@ -14,7 +14,8 @@ RESULTS = "CENSUS_RESULTS"
 """The environment variable that tells the workers where the results go."""
 
 
-@task(queue="census", retry_delay=1)
+# Ten attempts: the leases are short, and on a crowded machine one may end while its worker lives.
+@task(queue="census", retry_delay=1, max_attempts=10)
 def count(path: str) -> None:
     """Count one file and write the row of its path."""
     results = Results(Path(os.environ[RESULTS]))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +98,27 @@ def test_a_file_that_is_no_python_is_counted_as_such(
     monkeypatch.setattr(measure, "LIBRARY", tmp_path)
     (tmp_path / "m.py").write_bytes(source)
     assert measure.measure("m.py") == Figures(lines=1, parsed=False)
+
+
+def test_files_that_are_parsed_at_the_same_time_do_not_fail_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "LIBRARY", tmp_path)
+    (tmp_path / "m.py").write_text("\n".join(f"def f{n}(a):\n    return [a, (a, {{'k': {n}}})]" for n in range(300)))
+
+    def give_way(*_: object) -> None:
+        time.sleep(0)  # within a collection, thus in the middle of a parse, another thread has its turn
+
+    before = gc.get_threshold()
+    gc.callbacks.append(give_way)
+    gc.set_threshold(20)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            figures = list(pool.map(measure.measure, ["m.py"] * 24))
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(give_way)
+    assert {each.functions for each in figures} == {300}
 
 
 def test_installed_packages_are_not_part_of_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
