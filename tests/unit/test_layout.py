@@ -135,6 +135,10 @@ def test_the_floors_in_the_architecture_page_are_the_folders_of_the_package_and_
     assert set().union(*drawn) == folders
 
 
+SHARED = {"keys", "copies"}
+"""What several adapters of a kind use: no adapter itself."""
+
+
 def test_the_adapters_in_the_architecture_page_are_those_that_there_are() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     drawn = " ".join(re.search(r"^    adapters/ +(.*?)^    ---", page, flags=re.MULTILINE | re.DOTALL)[1].split())  # type: ignore[index]
@@ -147,7 +151,7 @@ def test_the_adapters_in_the_architecture_page_are_those_that_there_are() -> Non
         (kind.name, adapter.stem)
         for kind in (PACKAGE / "adapters").iterdir()
         for adapter in kind.glob("[!_]*")
-        if adapter.stem != "keys" and not _helps_another(adapter)
+        if adapter.stem not in SHARED and not _helps_another(adapter)
     }
     assert shown == there
 
