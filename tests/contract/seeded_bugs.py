@@ -117,7 +117,7 @@ BUGS = [
         [
             Edit(
                 "driver.py",
-                "            self._in_background(self._give_back(server, asking, queues, token, began + lease))\n",
+                "            self._background.begin(self._give_back(server, asking, queues, token, began + lease))\n",
                 "",
             )
         ],
@@ -248,8 +248,9 @@ BUGS = [
             Edit(
                 "store.py",
                 "    soonest = _soonest(connection, queues)\n    if soonest is None:",
-                "    if not hasattr(connection, 'freed'):\n"
-                "        connection.freed = True\n"
+                "    freed = _soonest.__dict__.setdefault('freed', [])\n"
+                "    if not any(one is connection for one in freed):\n"
+                "        freed.append(connection)\n"
                 "        connection.execute('UPDATE message SET visible_at = 0 WHERE receipt IS NOT NULL')\n"
                 "    soonest = _soonest(connection, queues)\n    if soonest is None:",
             )

@@ -79,8 +79,12 @@ async def test_no_task_is_lost_and_each_duplicate_is_excused_when_random_workers
         await fleet.drained()
         await fleet.stop()
         history = await fleet.verify()
+    again = duplicates(history)
+    print(
+        f"{broker.name}: {tasks} tasks, {kills} kills, {again} runs beyond the first of a task, each excused; none lost"
+    )
     assert len({event.task for event in history if isinstance(event, Ended) and event.how == "ok"}) == tasks
-    assert duplicates(history), "the kills hit no task: let them come later, or the tasks take longer"
+    assert again, "the kills hit no task: let them come later, or the tasks take longer"
 
 
 IN_CHILDREN = (300, 16)

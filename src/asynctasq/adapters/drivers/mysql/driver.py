@@ -10,23 +10,23 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from asynctasq.adapters.drivers.mysql import examination
+from asynctasq.adapters import answers
+from asynctasq.adapters.background import Background
+from asynctasq.adapters.drivers.mysql import examination, transactions
 from asynctasq.adapters.drivers.mysql.address import Address
 from asynctasq.adapters.drivers.mysql.connection import Server
-from asynctasq.adapters.drivers.mysql.faults import falls_short
 from asynctasq.adapters.drivers.mysql.pace import Pace
-from asynctasq.adapters.drivers.mysql.packets import ACKED, BEGIN, COMMIT, ROLLBACK, Packets
+from asynctasq.adapters.drivers.mysql.packets import ACKED, Packets
 from asynctasq.adapters.drivers.mysql.statements import binary, listed, name_of, script
 from asynctasq.adapters.drivers.mysql.suitability import Fitness, fitness_of, refusal_of_tables
 from asynctasq.adapters.drivers.mysql.values import (
     ID_KEPT,
     NOBODYS,
     Key,
-    claim_of,
     dead_message,
     fence,
     found_message,
@@ -36,7 +36,7 @@ from asynctasq.adapters.drivers.mysql.values import (
     storable,
     text,
 )
-from asynctasq.adapters.drivers.mysql.wire import ClientError, Reply, Wire
+from asynctasq.adapters.drivers.mysql.wire import Reply
 from asynctasq.domain.errors import (
     ConfigurationError,
     DispatchError,
@@ -50,7 +50,6 @@ from asynctasq.ports.driver import (
     DeadLetters,
     DeadMessage,
     Enqueued,
-    EnqueueStatus,
     Extended,
     ExtendStatus,
     Inspector,
@@ -59,10 +58,9 @@ from asynctasq.ports.driver import (
     QueueDriver,
     QueueStats,
     Settled,
-    SettleStatus,
 )
 from asynctasq.ports.examination import Examinable, Finding
-from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
+from asynctasq.ports.refusals import refusal_of_message
 from asynctasq.ports.search import LiveMessage, Searchable
 
 PIECE = 5_000
@@ -133,7 +131,7 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
         self._closing = asyncio.Event()
         self._pace = Pace(0.0)
         self._flowing: str | None = None
-        self._background: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
     async def connect(self) -> None:
         if self._connected is not None:
@@ -155,8 +153,7 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
 
     async def close(self) -> None:
         self._closing.set()
-        if self._background:
-            await asyncio.wait(self._background)
+        await self._background.end()
         server, self._connected = self._connected, None
         if server is not None:
             await server.close()
@@ -183,16 +180,7 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
             if refusal is None:
                 first.setdefault((message.queue, message.id), message)
         new = await self._store(server, first) if first else set[tuple[str, str]]()
-        answers: list[Enqueued] = []
-        for message, refusal in zip(messages, refusals, strict=True):
-            if refusal is not None:
-                answers.append(Enqueued(EnqueueStatus.FAILED, message.id, refusal))
-            elif (message.queue, message.id) in new:
-                new.discard((message.queue, message.id))  # the first of a batch is the one that was stored
-                answers.append(Enqueued(EnqueueStatus.CREATED, message.id))
-            else:
-                answers.append(Enqueued(EnqueueStatus.DUPLICATE, message.id))
-        return answers
+        return answers.of_enqueue(messages, refusals, new)
 
     async def claim(
         self, queues: Sequence[str], *, limit: int, lease: float, wait: float, worker: str
@@ -232,21 +220,9 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[Settled]:
         server = self._server
         keys = [key_of(settlement.claim.receipt) for settlement in settlements]
-        first: dict[Key, Settlement] = {}
-        for claimed, settlement in zip(keys, settlements, strict=True):
-            if not settlement.then:
-                first.setdefault(claimed, settlement)
+        first = answers.to_settle(keys, settlements)
         done = await self._carry_out(server, first)
-        answers: list[Settled] = []
-        for claimed, settlement in zip(keys, settlements, strict=True):
-            if settlement.then:
-                answers.append(Settled(SettleStatus.FAILED, refusal_of_follow_ups("MySQL")))
-            elif claimed in done:
-                done.discard(claimed)  # the first of a batch is the one that was carried out
-                answers.append(_DONE)
-            else:
-                answers.append(_LOST)
-        return answers
+        return answers.of_settle(keys, settlements, done, "MySQL")
 
     async def stats(self, queues: Sequence[str]) -> Sequence[QueueStats]:
         rows = await self._of_each("stats", queues)
@@ -370,17 +346,7 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
         batch = secrets.randbits(63)
         packets = self._packets.enqueue(messages.values(), batch)
 
-        async def store(wire: Wire) -> int:
-            if len(packets) == 1:
-                return (await wire.exchange(packets[0]))[-1].changed
-            changed = 0
-            for n, packet in enumerate(packets):
-                opened = packet if n else f"{BEGIN}; {packet}"
-                changed += (await wire.exchange(opened, applies=False))[-1].changed
-            await wire.exchange(COMMIT)
-            return changed
-
-        created = await server.converse(store)
+        created = await server.converse(lambda wire: transactions.store(wire, packets))
         if created == len(messages):
             return set(messages)
         if not created:
@@ -401,24 +367,13 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
                 (reply,) = await server.ask(self._packets.of("ack", fence=fence(keys)))
                 return keys if reply.changed else set()
             if keys:
-                are_all_acked = await server.converse(lambda wire: self._ack(wire, keys))
+                are_all_acked = await server.converse(lambda wire: transactions.ack(wire, self._packets, keys))
                 if are_all_acked:
                     return keys
         done: set[Key] = set()
         for packet in self._packets.settle(settlements):
             done |= _keys((await server.ask(packet))[1])
         return done
-
-    async def _ack(self, wire: Wire, keys: Collection[Key]) -> bool:
-        """Ack all of these or none; whether all of their receipts were valid."""
-        try:
-            await wire.exchange(self._packets.acks(keys))
-        except ClientError as error:
-            if not falls_short(error):
-                raise
-            await wire.exchange(ROLLBACK, applies=False)
-            return False
-        return True
 
     async def _look(self, queues: Sequence[str], limit: int, lease: float, worker: str) -> tuple[list[Claim], float]:
         """What can be claimed now; if nothing, in how many seconds something is due."""
@@ -437,43 +392,33 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
         receipt = secrets.randbits(59)
         deadline = time.monotonic() + lease
 
-        async def take(wire: Wire) -> list[Claim]:
-            claims: list[Claim] = []
-            for n, queue in enumerate(queues):
-                packet = self._packets.take(queue, limit - len(claims), begins=n == 0)
-                rows = (await wire.exchange(packet, applies=False))[-1].rows
-                claims += [claim_of(queue, row, receipt, deadline) for row in rows]
-                if len(claims) >= limit:
-                    break
-            if claims:
-                seqs = [claim.receipt.partition("-")[0] for claim in claims]
-                await wire.exchange(self._packets.lease(seqs, lease=lease, receipt=receipt, worker=worker))
-            else:  # others are faster
-                await wire.exchange(ROLLBACK, applies=False)
-            # As much as was asked for: there may be more where the last came from, which need not be looked for.
-            self._flowing = claims[-1].message.queue if len(claims) == limit else None
-            return claims
-
-        taking = asyncio.ensure_future(server.converse(take))
+        taking = asyncio.ensure_future(
+            server.converse(
+                lambda wire: transactions.take(
+                    wire,
+                    self._packets,
+                    queues,
+                    limit=limit,
+                    lease=lease,
+                    receipt=receipt,
+                    deadline=deadline,
+                    worker=worker,
+                )
+            )
+        )
         try:
-            return await asyncio.shield(taking)
+            claims = await asyncio.shield(taking)
         except asyncio.CancelledError:
-            self._in_background(self._give_back(taking))
+            self._background.begin(self._give_back(taking))
             raise
+        # As much as was asked for: there may be more where the last came from, which need not be looked for.
+        self._flowing = claims[-1].message.queue if len(claims) == limit else None
+        return claims
 
     async def _give_back(self, taking: asyncio.Future[list[Claim]]) -> None:
         """Release what was claimed for somebody who has gone."""
         if claims := await taking:
             await self.settle([Settlement(claim=claim, verdict=Release()) for claim in claims])
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        async def quietly() -> None:
-            with contextlib.suppress(Exception):  # what is not given back comes back when its lease ends
-                await work
-
-        task = asyncio.create_task(quietly())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
 
     async def _of_each(self, name: str, queues: Sequence[str]) -> list[tuple[Any, ...]]:
         """What a statement answers for each queue, in order."""
@@ -488,28 +433,8 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
         server = self._server
         if not ids:
             return []
-        packet = f"{BEGIN}; {self._packets.of('lock_dead', ids=listed(map(name_of, ids)))}"
-
-        async def carry_out(wire: Wire) -> set[str]:
-            rows = (await wire.exchange(packet, applies=False))[1].rows
-            position = {id: n for n, id in enumerate(ids)}
-            found = sorted(((position[text(id)], seq) for seq, id in rows))
-            if found:
-                seqs = listed(seq for _, seq in found)
-                await wire.exchange(f"{self._packets.of(name, seqs=seqs, count=len(found))}; {COMMIT}")
-            else:
-                await wire.exchange(ROLLBACK, applies=False)
-            return {ids[n] for n, _ in found}
-
-        found = await server.converse(carry_out)
-        answers: list[bool] = []
-        for id in ids:
-            answers.append(id in found)
-            found.discard(id)  # one that is asked for twice was there once
-        return answers
-
-
-_DONE, _LOST = Settled(SettleStatus.DONE), Settled(SettleStatus.LOST)
+        found = await server.converse(lambda wire: transactions.with_dead(wire, self._packets, name, ids))
+        return answers.each_once(ids, found)
 
 
 def _keys(held: Reply) -> set[Key]:

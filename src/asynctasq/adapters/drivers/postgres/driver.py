@@ -9,13 +9,16 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from asynctasq.adapters import answers
+from asynctasq.adapters.background import Background
 from asynctasq.adapters.drivers.postgres import examination
 from asynctasq.adapters.drivers.postgres.connection import Address, Server
 from asynctasq.adapters.drivers.postgres.doorbell import Doorbell, Herald
 from asynctasq.adapters.drivers.postgres.statements import statement
+from asynctasq.adapters.drivers.postgres.suitability import check
 from asynctasq.adapters.drivers.postgres.values import (
     Key,
     bounded,
@@ -25,6 +28,7 @@ from asynctasq.adapters.drivers.postgres.values import (
     in_microseconds,
     in_seconds,
     key_of,
+    step_of,
     storable,
 )
 from asynctasq.domain.errors import (
@@ -36,13 +40,12 @@ from asynctasq.domain.errors import (
     InvalidName,
 )
 from asynctasq.domain.message import Claim, Message
-from asynctasq.domain.verdict import ACK, Ack, DeadLetter, Release, Retry, Settlement, Verdict
+from asynctasq.domain.verdict import ACK, Release, Retry, Settlement
 from asynctasq.ports.driver import (
     Capabilities,
     DeadLetters,
     DeadMessage,
     Enqueued,
-    EnqueueStatus,
     Extended,
     ExtendStatus,
     Inspector,
@@ -51,17 +54,10 @@ from asynctasq.ports.driver import (
     QueueDriver,
     QueueStats,
     Settled,
-    SettleStatus,
 )
 from asynctasq.ports.examination import Examinable, Finding
-from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
+from asynctasq.ports.refusals import refusal_of_message
 from asynctasq.ports.search import LiveMessage, Searchable
-
-VERSION = 1
-"""Of the tables; what install.sql writes down."""
-
-OLDEST = 120_000
-"""The oldest server that will do, 12, in the server's own way to write versions."""
 
 HISTORY_KEPT = 10
 """How many errors of earlier attempts are kept of a message."""
@@ -137,7 +133,7 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
         self._connected: Server | None = None
         self._doorbell: Doorbell | None = None
         self._herald: Herald | None = None
-        self._background: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
     async def connect(self) -> None:
         if self._connected is not None:
@@ -145,7 +141,15 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
         server = Server(self._address, self._max_connections)
         try:
             ((tables, version, encoding, is_set),) = await server.ask(self._sql("version"))
-            self._check(tables, version, encoding, is_set=is_set)
+            check(
+                f"PostgreSQL at {self.location}",
+                self._schema,
+                tables=tables,
+                version=version,
+                encoding=encoding,
+                is_set=is_set,
+                notify=self._notify,
+            )
         except BaseException as error:
             await server.close()
             if isinstance(error, Indeterminate):  # it was only asked how it is
@@ -159,8 +163,7 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
         self._herald = Herald(self._say) if self._notify else None
 
     async def close(self) -> None:
-        if self._background:
-            await asyncio.wait(self._background)
+        await self._background.end()
         herald, self._herald = self._herald, None
         if herald is not None:
             await herald.close()
@@ -201,16 +204,7 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
             )
             new = {(row["queue"], row["id"]) for row in rows}
             self._tell(queue for queue, _ in new)
-        answers: list[Enqueued] = []
-        for message, refusal in zip(messages, refusals, strict=True):
-            if refusal is not None:
-                answers.append(Enqueued(EnqueueStatus.FAILED, message.id, refusal))
-            elif (message.queue, message.id) in new:
-                new.discard((message.queue, message.id))  # the first of a batch is the one that was stored
-                answers.append(Enqueued(EnqueueStatus.CREATED, message.id))
-            else:
-                answers.append(Enqueued(EnqueueStatus.DUPLICATE, message.id))
-        return answers
+        return answers.of_enqueue(messages, refusals, new)
 
     async def claim(
         self, queues: Sequence[str], *, limit: int, lease: float, wait: float, worker: str
@@ -254,21 +248,9 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[Settled]:
         server = self._server
         keys = [key_of(settlement.claim) for settlement in settlements]
-        first: dict[Key, Settlement] = {}
-        for key, settlement in zip(keys, settlements, strict=True):
-            if not settlement.then:
-                first.setdefault(key, settlement)
+        first = answers.to_settle(keys, settlements)
         done = await self._carry_out(server, first) if first else set[Key]()
-        answers: list[Settled] = []
-        for key, settlement in zip(keys, settlements, strict=True):
-            if settlement.then:
-                answers.append(Settled(SettleStatus.FAILED, refusal_of_follow_ups("PostgreSQL")))
-            elif key in done:
-                done.discard(key)  # the first of a batch is the one that was carried out
-                answers.append(_DONE)
-            else:
-                answers.append(_LOST)
-        return answers
+        return answers.of_settle(keys, settlements, done, "PostgreSQL")
 
     async def stats(self, queues: Sequence[str]) -> Sequence[QueueStats]:
         rows = await self._server.ask(self._sql("stats"), list(queues))
@@ -299,10 +281,10 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
     async def requeue_dead(self, ids: Sequence[str]) -> Sequence[bool]:
         rows = await self._of_ids("requeue_dead", ids)
         self._tell(row["queue"] for row in rows)
-        return _each_once(ids, rows)
+        return answers.each_once(ids, {row["id"] for row in rows})
 
     async def purge_dead(self, ids: Sequence[str]) -> Sequence[bool]:
-        return _each_once(ids, await self._of_ids("purge_dead", ids))
+        return answers.each_once(ids, {row["id"] for row in await self._of_ids("purge_dead", ids)})
 
     async def queues(self) -> Sequence[str]:
         return [row["name"] for row in await self._server.ask(self._sql("queues"))]
@@ -341,30 +323,6 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
     def _sql(self, name: str) -> str:
         return statement(name, self._schema)
 
-    def _check(self, tables: int | None, version: int, encoding: str, *, is_set: bool) -> None:
-        """Refuse tables and servers that will not do."""
-        where = f"PostgreSQL at {self.location}"
-        if self._notify and not is_set:
-            # A hint would be listened to on whichever connection the pooler lends us for that statement.
-            raise ConfigurationError(
-                f"{where} has not taken our settings, as behind a pooler that ignores them (ignore_startup_parameters): "
-                "set postgres.notify to false"
-            )
-        if version < OLDEST:
-            raise ConfigurationError(f"{where} is version {version // 10_000}: use 12 or newer")
-        if encoding != "UTF8":
-            raise ConfigurationError(f"{where} has the encoding {encoding}: create a database with ENCODING 'UTF8'")
-        if tables is None or tables < VERSION:
-            raise ConfigurationError(
-                f"{where} has tables of version {tables} in schema {self._schema!r}, "
-                f"this asynctasq needs {VERSION}: run `asynctasq migrate`"
-            )
-        if tables > VERSION:
-            raise ConfigurationError(
-                f"{where} has tables of version {tables} in schema {self._schema!r}, "
-                f"this asynctasq knows {VERSION}: upgrade asynctasq"
-            )
-
     def _tell(self, queues: Iterable[str]) -> None:
         if self._herald is not None:
             self._herald.tell(queues)
@@ -379,7 +337,7 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
         if all(verdict is ACK for verdict in verdicts):
             rows = await server.ask(self._sql("ack"), seqs, receipts)
             return {(row["seq"], row["receipt"]) for row in rows}
-        steps = zip(*map(_step, verdicts), strict=True)
+        steps = zip(*map(step_of, verdicts), strict=True)
         rows = await server.ask(self._sql("settle"), seqs, receipts, *steps, HISTORY_KEPT)
         done = {(row["seq"], row["receipt"]) for row in rows}
         self._tell(
@@ -402,7 +360,7 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
         try:
             rows = await asyncio.shield(asking)
         except asyncio.CancelledError:
-            self._in_background(self._give_back(asking, receipt, deadline))
+            self._background.begin(self._give_back(asking, receipt, deadline))
             raise
         if len(rows) == 1 and rows[0]["seq"] is None:
             due_in = rows[0]["due_in"]
@@ -415,44 +373,9 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
         if claims:
             await self.settle([Settlement(claim=claim, verdict=Release()) for claim in claims])
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        async def quietly() -> None:
-            with contextlib.suppress(Exception):  # what is not given back comes back when its lease ends
-                await work
-
-        task = asyncio.create_task(quietly())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
     async def _of_ids(self, name: str, ids: Sequence[str]) -> list[Any]:
         server = self._server
         return await server.ask(self._sql(name), [id for id in ids if storable(id)])
-
-
-_DONE, _LOST = Settled(SettleStatus.DONE), Settled(SettleStatus.LOST)
-
-
-def _step(verdict: Verdict) -> tuple[str, int, str, str]:
-    """What settle.sql is to do: a word, the delay, the reason, the error."""
-    match verdict:
-        case Ack():
-            return "ack", 0, "", ""
-        case Retry():
-            return "retry", in_microseconds(verdict.delay), "", bounded(verdict.error)
-        case Release():
-            return "release", in_microseconds(verdict.delay), "", ""
-        case DeadLetter():
-            return "dead", 0, bounded(verdict.reason), bounded(verdict.error)
-
-
-def _each_once(ids: Sequence[str], rows: Sequence[Any]) -> list[bool]:
-    """Whether there was one of each id; an id that is asked for twice was there once."""
-    found = {row["id"] for row in rows}
-    answers: list[bool] = []
-    for id in ids:
-        answers.append(id in found)
-        found.discard(id)
-    return answers
 
 
 def _refusal(message: Message) -> DispatchError | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from asynctasq.domain.message import Claim, Message
 from asynctasq.domain.retry import LONGEST_SECONDS
+from asynctasq.domain.verdict import Ack, DeadLetter, Release, Retry, Verdict
 from asynctasq.ports.driver import AttemptError, DeadMessage
 from asynctasq.ports.search import LiveMessage, live_message
 
@@ -65,6 +66,19 @@ def key_of(claim: Claim) -> Key:
     except ValueError:
         return _NOBODYS
     return key if max(map(abs, key)) < 2**63 else _NOBODYS
+
+
+def step_of(verdict: Verdict) -> tuple[str, int, str, str]:
+    """What settle.sql is to do: a word, the delay, the reason, the error."""
+    match verdict:
+        case Ack():
+            return "ack", 0, "", ""
+        case Retry():
+            return "retry", in_microseconds(verdict.delay), "", bounded(verdict.error)
+        case Release():
+            return "release", in_microseconds(verdict.delay), "", ""
+        case DeadLetter():
+            return "dead", 0, bounded(verdict.reason), bounded(verdict.error)
 
 
 def dead_message(row: Any) -> DeadMessage:

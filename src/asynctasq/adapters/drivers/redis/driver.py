@@ -10,16 +10,16 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from typing import Any
 
-from asynctasq.adapters.drivers.redis import examination, scripts
+from asynctasq.adapters.background import Background
+from asynctasq.adapters.drivers.redis import examination, scripts, suitability
 from asynctasq.adapters.drivers.redis.address import Address
 from asynctasq.adapters.drivers.redis.arguments import claims_of, fence, stored, verdict
 from asynctasq.adapters.drivers.redis.batches import AT_ONCE, Batches
+from asynctasq.adapters.drivers.redis.claiming import Taken, take, take_one_by_one
 from asynctasq.adapters.drivers.redis.cluster import Cluster
 from asynctasq.adapters.drivers.redis.connection import Asked, Server, give_up_at
 from asynctasq.adapters.drivers.redis.doorbell import Doorbell
-from asynctasq.adapters.drivers.redis.examination import field
 from asynctasq.adapters.drivers.redis.keys import Keys
 from asynctasq.adapters.drivers.redis.node import PATIENCE
 from asynctasq.adapters.drivers.redis.sentinel import MovingServer
@@ -28,7 +28,6 @@ from asynctasq.adapters.drivers.redis.values import (
     found_message,
     in_microseconds,
     in_seconds,
-    packed_arguments,
     packed_id,
 )
 from asynctasq.domain.errors import (
@@ -67,9 +66,6 @@ HISTORY_KEPT = 10
 
 LONGEST_WAIT = 5.0
 """Seconds between two looks of a waiting claim, whether it was rung or not: the net under lost hints."""
-
-OLDEST = (6, 2)
-"""The oldest server that will do; Valkey says 7.2 here."""
 
 _CAPABILITIES = Capabilities(
     durable=True,
@@ -132,14 +128,16 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Se
         self._connected: Asked | None = None
         self._doorbell: Doorbell | None = None
         self._batches = Batches(self._keys)
-        self._background: set[asyncio.Task[Any]] = set()
+        self._background = Background()
 
     async def connect(self) -> None:
         if self._connected is not None:
             return
         server = _opened(self._address, self._max_connections)
         try:
-            await self._inspect(server)
+            info, *settings = await server.ask_each(*suitability.QUESTIONS)
+            suitability.check(info, self.location, is_cluster=self._address.kind == "cluster")
+            suitability.warn(settings, self.location)
         except BaseException as error:
             await server.close()
             if isinstance(error, Indeterminate):  # it was only asked how it is
@@ -157,8 +155,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Se
         if doorbell is not None:
             await doorbell.close()
         if server is not None:
-            if self._background:
-                await asyncio.wait(self._background, timeout=PATIENCE)
+            await self._background.end(PATIENCE)
             await server.close()
 
     def sibling(self) -> RedisDriver:
@@ -347,35 +344,6 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Se
     def _closed(self) -> DriverClosed:
         return DriverClosed(f"the Redis driver of {self.location} is not connected: await connect() first")
 
-    async def _inspect(self, server: Asked) -> None:
-        """Refuse a server that will not do, and warn of one that may lose what it acknowledged."""
-        # Hosted servers may tell none of this.
-        info, policy, appends = await server.ask_each(
-            ("INFO", "server"), ("CONFIG", "GET", "maxmemory-policy"), ("CONFIG", "GET", "appendonly")
-        )
-        if not isinstance(info, AsyncTasQError):
-            version = field(info, "redis_version")
-            if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
-                raise ConfigurationError(
-                    f"Redis at {self.location} is version {version}: use Redis 6.2, Valkey 7.2 or newer"
-                )
-            # Valkey has a word of its own for it.
-            is_cluster = "cluster" in {field(info, "redis_mode"), field(info, "server_mode")}
-            if is_cluster and self._address.kind != "cluster":
-                raise ConfigurationError(f"Redis at {self.location} is a cluster: write redis+cluster:// in redis.url")
-            if self._address.kind == "cluster" and not is_cluster:
-                raise ConfigurationError(f"Redis at {self.location} is no cluster: write redis:// in redis.url")
-        for reply, good, trouble in (
-            (policy, b"noeviction", "it may throw tasks away when memory is short: set noeviction"),
-            (appends, b"yes", "it loses its tasks when it is restarted: set it to yes"),
-        ):
-            if not reply or isinstance(reply, AsyncTasQError) or reply[1] == good:
-                continue
-            setting = reply[0].decode()
-            if (self.location, setting) not in _told:
-                _told.add((self.location, setting))
-                logger.warning("Redis at %s has %s %s: %s", self.location, setting, reply[1].decode(), trouble)
-
     async def _look(
         self, queues: Sequence[str], limit: int, lease: float, *, waits: bool
     ) -> tuple[list[Claim], float | None]:
@@ -384,54 +352,22 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Se
         token = os.urandom(8)
         began = time.monotonic()
         arguments = (min(limit, AT_ONCE), in_microseconds(lease), token, int(waits))
-        asking = asyncio.ensure_future(self._take(server, queues, arguments))
+        is_spread = self._address.kind == "cluster" and len(queues) > 1
+        ask = take_one_by_one if is_spread else take
+        asking = asyncio.ensure_future(ask(server, self._keys, queues, arguments))
         try:
             claimed, due_in, broken = await asyncio.shield(asking)
         except asyncio.CancelledError:
-            self._in_background(self._give_back(server, asking, queues, token, began + lease))
+            self._background.begin(self._give_back(server, asking, queues, token, began + lease))
             raise
         for place, problem in zip(broken[::2], broken[1::2], strict=True):
             self._complain(queues[int(place)], problem.decode("utf-8", "replace"))
-        return claims_of(claimed, queues, token, began + lease), None if int(due_in) < 0 else in_seconds(int(due_in))
-
-    async def _take(
-        self, server: Asked, queues: Sequence[str], arguments: tuple[Any, ...]
-    ) -> tuple[list[Any], int, list[Any]]:
-        """What claim.lua answers, of all queues."""
-        if self._address.kind != "cluster" or len(queues) == 1:
-            keys = [key for queue in queues for key in self._keys.of(queue)]
-            command = ("EVALSHA", scripts.CLAIM.digest, len(keys), *keys, packed_arguments(arguments))
-            ((claimed, due_in, broken),) = await server.ask(command)
-            return claimed, int(due_in), broken
-        # Each queue has a node of its own. They are asked in their order, as the more urgent may fill the claim.
-        limit, *rest = arguments
-        claimed, broken, soonest, until = list[Any](), list[Any](), list[int](), give_up_at()
-        problem: AsyncTasQError | None = None
-        for place, queue in enumerate(queues):
-            left = packed_arguments((limit - len(claimed) // 5, *rest))
-            its_keys = self._keys.of(queue)
-            (reply,) = await server.ask_each(
-                ("EVALSHA", scripts.CLAIM.digest, len(its_keys), *its_keys, left), until=until
-            )
-            if isinstance(reply, AsyncTasQError):  # a node that is away holds up no queue of another
-                problem = reply
-                broken += [place, str(reply).encode()]
-                continue
-            taken, due_in, its = reply
-            for n in range(0, len(taken), 5):
-                claimed += [place, *taken[n + 1 : n + 5]]
-            broken += [place, its[1]] if its else []
-            soonest.append(int(due_in))
-            if len(claimed) // 5 >= limit:
-                break
-        if problem is not None and not soonest:
-            raise problem
-        return claimed, min((due for due in soonest if due >= 0), default=-1), broken
+        return claims_of(claimed, queues, token, began + lease), None if due_in < 0 else in_seconds(due_in)
 
     async def _give_back(
         self,
         server: Asked,
-        asking: asyncio.Future[tuple[Any, ...]],
+        asking: asyncio.Future[Taken],
         queues: Sequence[str],
         token: bytes,
         deadline: float,
@@ -460,15 +396,6 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Se
         if (self.location, f"{queue}: {problem}") not in _told:
             _told.add((self.location, f"{queue}: {problem}"))
             logger.warning("Redis at %s: queue %s cannot be served: %s", self.location, queue, problem)
-
-    def _in_background(self, work: Any) -> None:
-        async def quietly() -> None:
-            with contextlib.suppress(Exception):  # what is not given back comes back when its lease ends
-                await work
-
-        task = asyncio.ensure_future(quietly())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
 
 
 def _opened(address: Address, size: int) -> Asked:

@@ -8,24 +8,23 @@ import contextlib
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from asynctasq.adapters.background import Background
 from asynctasq.adapters.drivers.sqs import examination
 from asynctasq.adapters.drivers.sqs.broker import Broker
 from asynctasq.adapters.drivers.sqs.client import AT_ONCE, PATIENCE, ClientFactory, give_up_at, location_of, opened
 from asynctasq.adapters.drivers.sqs.copies import copy_after
 from asynctasq.adapters.drivers.sqs.envelope import LARGEST_BODY, Envelope
 from asynctasq.adapters.drivers.sqs.faults import NoSuchQueue, NotAllowed, Superseded
+from asynctasq.adapters.drivers.sqs.outcomes import by_queue, raise_if_nothing_is_known, settled
 from asynctasq.adapters.drivers.sqs.polls import UNUSABLE, Polls
 from asynctasq.adapters.drivers.sqs.queues import LONGEST_PREFIX, Queues
 from asynctasq.domain.errors import (
     AsyncTasQError,
     ConfigurationError,
     DriverClosed,
-    DriverError,
-    Indeterminate,
     UnsupportedByDriver,
 )
 from asynctasq.domain.message import Claim, Message
@@ -40,7 +39,6 @@ from asynctasq.ports.driver import (
     QueueDriver,
     QueueStats,
     Settled,
-    SettleStatus,
 )
 from asynctasq.ports.examination import Examinable, Finding
 from asynctasq.ports.refusals import refusal_of_follow_ups, refusal_of_message
@@ -161,7 +159,7 @@ class SQSDriver(QueueDriver, Inspector, Examinable):
         self._broker: Broker | None = None
         self._polls: Polls | None = None
         self._idle: tuple[str, ...] = ()
-        self._background: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
     async def connect(self) -> None:
         if self._broker is not None:
@@ -194,8 +192,7 @@ class SQSDriver(QueueDriver, Inspector, Examinable):
         if broker is None or polls is None:
             return
         await polls.close(LAST_POLL)
-        if self._background:
-            await asyncio.wait(self._background, timeout=PATIENCE)
+        await self._background.end(PATIENCE)
         await broker.client.close()
 
     def sibling(self) -> SQSDriver:
@@ -217,7 +214,7 @@ class SQSDriver(QueueDriver, Inspector, Examinable):
             errors.update(zip(these, await broker.send(queue, envelopes, until=until), strict=True))
 
         await asyncio.gather(*(send(queue, these) for queue, these in places.items()))
-        _raise_if_nothing_is_known(list(errors.values()))
+        raise_if_nothing_is_known(list(errors.values()))
         return [
             Enqueued(EnqueueStatus.CREATED if (error := errors[n]) is None else EnqueueStatus.FAILED, message.id, error)
             for n, message in enumerate(messages)
@@ -263,8 +260,8 @@ class SQSDriver(QueueDriver, Inspector, Examinable):
             receipts = [claims[n].receipt for n in these]
             errors.update(zip(these, await broker.hide(queue, receipts, lease, until=until), strict=True))
 
-        await asyncio.gather(*(hide(queue, these) for queue, these in _by_queue(claims).items()))
-        _raise_if_nothing_is_known([errors[n] for n in range(len(claims))])
+        await asyncio.gather(*(hide(queue, these) for queue, these in by_queue(claims).items()))
+        raise_if_nothing_is_known([errors[n] for n in range(len(claims))])
         answers: list[Extended] = []
         for n in range(len(claims)):
             match errors[n]:
@@ -353,16 +350,8 @@ class SQSDriver(QueueDriver, Inspector, Examinable):
         return [claim for each in more if not isinstance(each, BaseException) for claim in each]
 
     def _give_back(self, broker: Broker, claims: Sequence[Claim]) -> None:
-        async def release() -> None:
-            with contextlib.suppress(AsyncTasQError):  # what is not given back comes back when its lease ends
-                await self._settled(broker, [Settlement(claim=claim, verdict=Release()) for claim in claims])
-
-        self._in_background(release())
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        released = [Settlement(claim=claim, verdict=Release()) for claim in claims]
+        self._background.begin(self._settled(broker, released))
 
     async def _settled(self, broker: Broker, settlements: Sequence[Settlement]) -> Sequence[Settled]:
         until = give_up_at()
@@ -388,10 +377,10 @@ class SQSDriver(QueueDriver, Inspector, Examinable):
             receipts = [settlements[n].claim.receipt for n in places]
             errors.update(zip(places, await broker.delete(queue, receipts, until=until), strict=True))
 
-        groups = _by_queue([settlements[n].claim for n in going])
+        groups = by_queue([settlements[n].claim for n in going])
         await asyncio.gather(*(delete(queue, these) for queue, these in groups.items()))
-        _raise_if_nothing_is_known([errors[n] for n in range(len(settlements))])
-        return [_answer(errors[n], copied=n in copies) for n in range(len(settlements))]
+        raise_if_nothing_is_known([errors[n] for n in range(len(settlements))])
+        return [settled(errors[n], copied=n in copies) for n in range(len(settlements))]
 
     async def _counted(self, broker: Broker, queues: Sequence[str], until: float) -> Sequence[QueueStats]:
         live = await asyncio.gather(*(broker.counts(queue, until=until) for queue in queues))
@@ -408,27 +397,3 @@ class SQSDriver(QueueDriver, Inspector, Examinable):
             )
             for queue, alive, letters in zip(queues, live, dead, strict=True)
         ]
-
-
-def _answer(error: AsyncTasQError | None, *, copied: bool) -> Settled:
-    match error:
-        case None:
-            return Settled(SettleStatus.DONE)
-        case Superseded():
-            return Settled(SettleStatus.DONE if copied else SettleStatus.LOST)
-        case _:
-            return Settled(SettleStatus.FAILED, error)
-
-
-def _by_queue(claims: Sequence[Claim]) -> dict[str, list[int]]:
-    places: defaultdict[str, list[int]] = defaultdict(list)
-    for n, claim in enumerate(claims):
-        places[claim.message.queue].append(n)
-    return places
-
-
-def _raise_if_nothing_is_known(errors: Sequence[AsyncTasQError | None]) -> None:
-    """Raise if the broker failed for each item, and say that it may have been carried out if that is so for any."""
-    failures = [error for error in errors if isinstance(error, DriverError) and not isinstance(error, Superseded)]
-    if errors and len(failures) == len(errors):
-        raise next((error for error in failures if isinstance(error, Indeterminate)), failures[0])
