@@ -19,6 +19,7 @@ from asynctasq.testing.contract.base import requires
 from asynctasq.testing.contract.driver.steps import (
     HOLD,
     PROMPT,
+    QUIET,
     WAIT,
     DriverPromises,
     Harness,
@@ -221,7 +222,7 @@ class Waiting(DriverPromises):
 
         async def elsewhere() -> None:
             await sibling.connect()
-            await asyncio.sleep(SOON)  # by then the loop of the claim sleeps, and does not look by itself
+            await asyncio.sleep(QUIET)  # by then the loop of the claim sleeps, and does not look by itself
             await put(sibling, message(queue))
             await sibling.close()
 
@@ -235,7 +236,7 @@ class Waiting(DriverPromises):
         took = time.monotonic() - began
         await asyncio.to_thread(other.join)
         assert len(claims) == 1
-        assert took < SOON + PROMPT + driver.capabilities.delay_resolution, f"it took {took:.1f} s"
+        assert took < QUIET + PROMPT + driver.capabilities.delay_resolution, f"it took {took:.1f} s"
 
     async def test_an_arrival_wakes_every_claim_that_it_feeds(self, driver: QueueDriver, queue: str) -> None:
         async with sibling_of(driver) as sibling:
