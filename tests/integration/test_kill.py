@@ -87,7 +87,7 @@ async def test_no_task_is_lost_and_each_duplicate_is_excused_when_random_workers
     assert again, "the kills hit no task: let them come later, or the tasks take longer"
 
 
-IN_CHILDREN = (300, 16)
+IN_CHILDREN = (240, 12)
 """How many tasks of all modes, and how many kills; `ASYNCTASQ_TEST_KILLS` asks for more."""
 
 MODES = (work, work_in_thread, work_in_child, work_in_loop_of_child)

@@ -59,7 +59,10 @@ def describe(error: BaseException) -> str:
     frames = error.__traceback__
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
-    text = "".join(traceback.format_exception(type(error), error, frames or error.__traceback__)).rstrip()
+    try:
+        text = "".join(traceback.format_exception(type(error), error, frames or error.__traceback__)).rstrip()
+    except Exception as trouble:  # a group of groups of groups, or what overrides its attributes
+        text = f"{type(error).__qualname__}: its traceback cannot be shown ({type(trouble).__name__})"
     return _bounded(text)
 
 
