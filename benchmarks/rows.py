@@ -1,4 +1,5 @@
-"""What rows as arguments cost: `python -m benchmarks rows [--url URL]`, with SQLAlchemy, on SQLite unless a URL says otherwise.
+"""What rows as arguments cost: `python -m benchmarks rows [--url URL]`, with SQLAlchemy, on SQLite and on a PostgreSQL of its
+own, unless a URL says where.
 
 Bytes with a row against the row itself; the time to fetch 1, 2 and 100 rows, and 100 one by one at the same time instead of by
 one `IN`; and a task that is given a row beside one that is given its key and fetches it by hand.
@@ -24,8 +25,10 @@ from asynctasq.app.bootstrap import App
 from asynctasq.app.serve import Serving, build_worker
 from asynctasq.tasks import dispatch_many, task
 from asynctasq.utils.loop import run
+from benchmarks.brokers import started
+from benchmarks.environments import Unavailable
 
-TASKS = 2_000
+TASKS = 500
 TIMES = 200
 
 
@@ -61,8 +64,18 @@ def main(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks rows", description=__doc__)
     parser.add_argument("--url", help="of SQLAlchemy, with an asynchronous client")
     given = parser.parse_args(words)
+    if given.url:
+        run(_measure(given.url))
+        return
     with tempfile.TemporaryDirectory() as folder:
-        run(_measure(given.url or f"sqlite+aiosqlite:///{Path(folder) / 'rows.db'}"))
+        print("SQLite")
+        run(_measure(f"sqlite+aiosqlite:///{Path(folder) / 'rows.db'}"))
+    try:
+        with started("postgres") as postgres:
+            print(f"\nPostgreSQL: {postgres.setting}")
+            run(_measure(postgres.clean().replace("postgresql:", "postgresql+asyncpg:")))
+    except Unavailable as why:
+        print(f"\nPostgreSQL: not measured, {why}")
 
 
 async def _measure(url: str) -> None:
@@ -110,12 +123,13 @@ async def _fetches(app: App, users: list[User], order: Order) -> None:
         ("100 rows, a session each", one_by_one),
     ]
     for name, fetch in many:
-        print(f"{name}: {await _median(fetch) * 1e3:.2f} ms")
+        times = TIMES if fetch is not one_by_one else TIMES // 10
+        print(f"{name}: {await _median(fetch, times) * 1e3:.2f} ms")
 
 
-async def _median(call: Callable[[], Awaitable[object]]) -> float:
+async def _median(call: Callable[[], Awaitable[object]], times: int) -> float:
     spans = []
-    for _ in range(TIMES):
+    for _ in range(times):
         began = time.perf_counter()
         await call()
         spans.append(time.perf_counter() - began)
@@ -133,5 +147,8 @@ async def _tasks(app: App, users: list[User]) -> None:
             began = time.perf_counter()
             await build_worker(app, Serving(burst=True, concurrency=20)).run()
             spans[name].append((time.perf_counter() - began) / TASKS * 1e6)
+    ratio = statistics.median(row / key for key, row in zip(spans["key"], spans["row"], strict=True))
     key, row = (statistics.median(spans[name]) for name in ("key", "row"))
-    print(f"a task that fetches by key: {key:.0f} us; one that is given the row: {row:.0f} us ({row - key:+.0f})")
+    print(
+        f"a task that fetches by key: {key:.0f} us; one that is given the row: {row:.0f} us; {ratio:.2f} times, within a round"
+    )

@@ -5,7 +5,7 @@ The arguments are a body of their own inside, so that a worker can say which tas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from asynctasq.app.parameters import Parameters
@@ -91,8 +91,7 @@ class Codec:
         if parameters is not None and not parameters.plain:
             args, kwargs = parameters.lower(task.name, args, kwargs, is_row=is_row)
         if is_row is not None:
-            args = [self._refer(task, parameters, at, value) for at, value in enumerate(args)]
-            kwargs = {key: self._refer(task, parameters, key, value) for key, value in kwargs.items()}
+            args, kwargs = self._referred(task, parameters, args, kwargs)
         overrides = {} if task.retry_delay is None else {RETRY_DELAY: task.retry_delay}
         dumps = self._serializer.dumps
         try:
@@ -166,14 +165,22 @@ class Codec:
         rows = set(map(id, found.values())) if found else set[int]()
         return parameters.lift(header.name, args, kwargs, is_row=is_row, rows=rows)
 
-    def _refer(self, task: Task, parameters: Parameters | None, place: int | str, value: object) -> object:
-        """An argument with references in the place of rows."""
-        assert self._rows is not None
+    def _referred(
+        self, task: Task, parameters: Parameters | None, args: list[Any], kwargs: dict[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments with references in the place of rows."""
+        refer: Callable[[Any], Any] = cast("Rows", self._rows).refer
         try:
-            return self._rows.refer(value)
-        except SerializationError as error:
-            name = _name(parameters, place)
-            raise SerializationError(f"argument {name!r} of task {task.name!r}: {error}") from error
+            return refer(args), refer(kwargs)
+        except SerializationError:
+            places: Iterable[tuple[int | str, object]] = [*enumerate(args), *kwargs.items()]
+            for place, value in places:
+                try:
+                    refer(value)
+                except SerializationError as error:
+                    name = _name(parameters, place)
+                    raise SerializationError(f"argument {name!r} of task {task.name!r}: {error}") from error
+            raise
 
     def _blame(
         self,

@@ -136,19 +136,23 @@ def restored(value: Any, found: Mapping[int, object | None]) -> Any:
     return _replaced(value, lambda item: found[id(item)] if type(item) is ModelRef else item)
 
 
-def _replaced(value: object, replace: Callable[[object], object]) -> object:
+def _replaced(value: object, replace: Callable[[object], object]) -> object:  # noqa: PLR0911 one return per kind of value
     """`value` with every leaf replaced, dict keys and members of sets included; itself where nothing was."""
     kind = type(value)
     if kind in _PLAIN:
         return value
     if kind in _CONTAINERS:
         items = cast("Sequence[object]", value)
+        if _PLAIN.issuperset(map(type, items)):  # without a look at each: most lists have many members and no rows
+            return value
         replaced = [_replaced(item, replace) for item in items]
         if all(map(_is, replaced, items)):
             return value
         return cast("Any", kind)(replaced)
     if kind is dict:
         pairs = cast("dict[object, object]", value)
+        if _PLAIN.issuperset(map(type, pairs)) and _PLAIN.issuperset(map(type, pairs.values())):
+            return pairs
         changed = [(_replaced(key, replace), _replaced(item, replace)) for key, item in pairs.items()]
         if all(key is old and item is pairs[old] for (key, item), old in zip(changed, pairs, strict=True)):
             return pairs

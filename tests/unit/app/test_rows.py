@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -173,6 +174,27 @@ async def test_all_rows_of_a_task_are_fetched_together():
     await bench.dispatch(bench.task(see)(rows, {"more": rows}))
     await bench.drain()
     assert DATABASE.fetches == 1
+
+
+@pytest.mark.parametrize("make", [lambda n: [[*range(n)]], lambda n: {"a": dict.fromkeys(map(str, range(n)), 1.0)}])
+def test_a_long_list_of_plain_values_costs_no_more_calls_than_a_short_one(make):
+    resolvers = Resolvers({"toy": Known(module="tests.toy_orm", build=lambda: ToyResolver(DATABASE))})
+    rows, calls = Rows(resolvers), []
+    rows.refer(1)  # builds the resolver
+
+    def count(frame, event, argument):
+        if event == "call":
+            calls[-1] += 1
+
+    for length in (10, 1_000):
+        value = make(length)
+        calls.append(0)
+        sys.setprofile(count)
+        try:
+            assert rows.refer(value) is value
+        finally:
+            sys.setprofile(None)
+    assert calls[0] == calls[1]
 
 
 # What is refused at dispatch
@@ -460,7 +482,6 @@ def test_an_orm_that_nobody_imported_is_not_built():
 
 
 def test_an_orm_that_is_imported_later_is_seen(monkeypatch):
-    import sys
     import types
 
     resolvers = Resolvers({"toy": Known(module="late_orm", build=lambda: ToyResolver(DATABASE))})
