@@ -160,3 +160,87 @@ async def test_no_orm_is_imported_that_the_app_has_not_imported(more: str, used:
         subprocess.run, [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert ran.stdout == f"{used}\n", ran.stderr
+
+
+IN_CHILDREN = """
+import asyncio
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+import asynctasq
+from asynctasq.tasks import task
+
+asynctasq.init({"driver": "sqlite", "sqlite": {"path": "queue.db"}})
+
+class Base(DeclarativeBase): ...
+
+class User(Base):
+    __tablename__ = "user"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+engine = create_async_engine("sqlite+aiosqlite:///shop.db")
+sessions = async_sessionmaker(engine, expire_on_commit=False)
+Base._asynctasq_session_factory = sessions
+
+def tell(when, user):
+    print(f"{when} {user.id} {engine.pool.checkedout()}\\n", end="", flush=True)
+
+@task(process=True, max_attempts=1)
+async def on_a_loop(user: User, then: str):
+    tell(f"on a loop, {then}", user)
+    if then == "fail":
+        raise LookupError
+    if then == "give up":
+        asyncio.current_task().cancel()
+        await asyncio.sleep(60)
+
+@task(process=True, max_attempts=1)
+def plainly(user: User, then: str):
+    tell(f"plainly, {then}", user)
+    if then == "fail":
+        raise LookupError
+
+@task(process=True, timeout=3, max_attempts=1)
+async def too_long(user: User):
+    tell("too long", user)
+    await asyncio.sleep(600)
+
+async def main():
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with sessions.begin() as session:
+        user = User(id=1)
+        session.add(user)
+    for call in (on_a_loop(user, "fail"), on_a_loop(user, "give up"), plainly(user, "fail"), on_a_loop(user, "end"),
+                 too_long(user), plainly(user, "end")):
+        await call.dispatch()
+    await engine.dispose()
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.timeout(180)
+async def test_no_connection_is_held_in_a_child_while_a_task_runs_and_after_it_failed_or_was_stopped(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "shop.py").write_text(IN_CHILDREN)
+
+    async def python(*words: str) -> str:
+        ran = await asyncio.to_thread(
+            subprocess.run, [sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    await python("shop.py")
+    told = await python("-m", "asynctasq", "worker", "shop.py", "--burst", "--concurrency", "1", "--children", "1")
+    # Each says how many connections are out of its child's pool: also those of the ones before it in that child.
+    assert sorted(told.splitlines()) == [
+        "on a loop, end 1 0",
+        "on a loop, fail 1 0",
+        "on a loop, give up 1 0",
+        "plainly, end 1 0",
+        "plainly, fail 1 0",
+        "too long 1 0",
+    ]

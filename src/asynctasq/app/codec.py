@@ -169,7 +169,7 @@ class Codec:
         self, task: Task, parameters: Parameters | None, args: list[Any], kwargs: dict[str, Any]
     ) -> tuple[list[Any], dict[str, Any]]:
         """The arguments with references in the place of rows."""
-        refer: Callable[[Any], Any] = cast("Rows", self._rows).refer
+        refer = cast("Callable[[Any], Any]", cast("Rows", self._rows).refer)
         try:
             return refer(args), refer(kwargs)
         except SerializationError:
