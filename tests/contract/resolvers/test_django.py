@@ -122,6 +122,32 @@ async def test_a_task_closes_the_connections_that_it_has_opened(other: DjangoWor
 
 
 @pytest.mark.asyncio
+async def test_a_task_that_failed_or_was_cancelled_has_its_connections_closed(other: DjangoWorld) -> None:
+    note = await saved(other, models.Note(text=""))
+    opened = asyncio.Event()
+
+    def plain() -> None:
+        models.Note.objects.using(other.alias).get(pk=note.pk)
+        raise LookupError
+
+    async def coroutine() -> None:
+        await models.Note.objects.using(other.alias).aget(pk=note.pk)
+        assert other.held() == 1
+        opened.set()
+        await asyncio.Event().wait()
+
+    with pytest.raises(LookupError):
+        await asyncio.to_thread(other.resolver.surround(plain))
+    assert other.held() == 0
+    running = asyncio.ensure_future(other.resolver.surround(coroutine)())
+    await opened.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    await sync_to_async(lambda: None)()  # the closing is ahead of this in the same thread
+    assert other.held() == 0
+
+
+@pytest.mark.asyncio
 async def test_a_connection_that_lives_on_is_closed_with_the_resolver(other: DjangoWorld) -> None:
     ref = other.resolver.reference(await saved(other, models.Note(text="")))
     connections.settings[other.alias]["CONN_MAX_AGE"] = None
