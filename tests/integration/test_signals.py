@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from tests.integration.fleet import BROKERS, Broker, Fleet
 from tests.integration.history import duplicates
-from tests.integration.ledger_tasks import block, work, work_in_thread
+from tests.integration.ledger_tasks import block, work, work_in_child, work_in_loop_of_child, work_in_thread
 from tests.integration.shell import Running, Shell
 
 JOBS = """
@@ -316,13 +316,14 @@ RESTARTS = int(os.environ.get("ASYNCTASQ_TEST_RESTARTS", "4"))
 async def test_rolling_restarts_under_load_run_nothing_twice_and_spend_no_attempt(
     broker: Broker, tmp_path: Path
 ) -> None:
-    options = ["--concurrency", "10", "--threads", "2"]
+    options = ["--concurrency", "10", "--threads", "2", "--children", "1"]
     async with Fleet(broker, tmp_path, options=options) as fleet:
         serving = [fleet.spawn(), fleet.spawn()]
         for n in range(RESTARTS):
             fresh = fleet.spawn()
             await fleet.serves(fresh)
-            load = [*(work_in_thread(seconds=0.15) for _ in range(60)), *(work(seconds=0.3) for _ in range(20))]
+            load = [*(work_in_thread(seconds=0.15) for _ in range(54)), *(work(seconds=0.3) for _ in range(20))]
+            load += [work_in_child(seconds=0.15), work_in_loop_of_child(seconds=0.15)] * 3
             await fleet.dispatch(*load)
             await fleet.started(80 * n + 10)
             await fleet.retire(serving.pop(0))
