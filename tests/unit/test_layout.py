@@ -150,6 +150,7 @@ def test_the_adapters_in_the_architecture_page_are_those_that_there_are() -> Non
     there = {
         (kind.name, adapter.stem)
         for kind in (PACKAGE / "adapters").iterdir()
+        if (kind / "__init__.py").exists()
         for adapter in kind.glob("[!_]*")
         if adapter.stem not in SHARED and not _helps_another(adapter)
     }
