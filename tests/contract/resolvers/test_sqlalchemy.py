@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 from sqlalchemy import Engine, String, TypeDecorator, create_engine, inspect
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -203,12 +204,18 @@ def test_a_model_that_is_local_to_a_function_is_refused_at_dispatch(rows, resolv
     [lambda: Point(text="text"), lambda: Hero(text="text"), Nested.Model, lambda: Odd(id=UUID(int=7))],
     ids=["dataclass", "SQLModel", "nested", "TypeDecorator"],
 )
-async def test_other_kinds_of_models_come_back(make, rows, resolver, monkeypatch):
+@pytest.mark.parametrize("sessions", ["synchronous", "asynchronous"])
+async def test_other_kinds_of_models_come_back(make, sessions, rows, resolver, monkeypatch):
     row = saved(rows, make())
-    monkeypatch.setattr(type(row), "_asynctasq_session_factory", rows, raising=False)
-    (found,) = await resolver.resolve([resolver.reference(row)])
-    assert type(found) is type(row)
-    assert inspect(found).identity == inspect(row).identity
+    engine = create_async_engine(f"sqlite+aiosqlite:///{rows.kw['bind'].url.database}")
+    factory = rows if sessions == "synchronous" else async_sessionmaker(engine)
+    monkeypatch.setattr(type(row), "_asynctasq_session_factory", factory, raising=False)
+    try:
+        (found,) = await resolver.resolve([resolver.reference(row)])
+        assert type(found) is type(row)
+        assert inspect(found).identity == inspect(row).identity
+    finally:
+        await engine.dispose()
 
 
 @pytest.mark.asyncio
