@@ -50,7 +50,7 @@ def test_a_part_above_its_limit_fails_ci_and_is_named(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, ci: str, limit: float, processes: list[str], status: int
 ) -> None:
     monkeypatch.setenv("CI", ci)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{pytester.path}")
     pytester.makeini("[pytest]\n")
     pytester.makeconftest(
         f"from tests import minutes\nminutes.LIMITS['unit'] = {limit}\n"
@@ -58,7 +58,9 @@ def test_a_part_above_its_limit_fails_ci_and_is_named(
     )
     folder = pytester.mkdir("tests") / "unit"
     folder.mkdir()
-    (folder / "test_it.py").write_text("def test_it(): ...\n")
+    # Inherited, as the tests of a contract are: they count where they run.
+    pytester.makepyfile(suite="class Suite:\n    def test_it(self): ...\n")
+    (folder / "test_it.py").write_text("from suite import Suite\n\n\nclass TestIt(Suite): ...\n")
     done = pytester.runpytest_subprocess("-p", "no:randomly", "--import-mode=importlib", *processes)
     assert done.ret == status
     done.stdout.fnmatch_lines([f"minutes: unit 0.0 of {limit}"])
