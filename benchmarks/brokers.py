@@ -60,6 +60,7 @@ class Redis:
 
     def clean(self) -> str:
         self._ask("FLUSHALL")
+        self._ask("SCRIPT", "FLUSH", "SYNC")  # and the heap of the engine with it
         return f"redis://127.0.0.1:{self.port}/0"
 
     def served(self) -> float:
