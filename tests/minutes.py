@@ -2,7 +2,7 @@
 
 A pytest plugin, loaded by `conftest.py`. It adds up how long the tests of a part took, their fixtures included, in all the
 processes that run them, and prints it at the end. Under CI=true a part above its limit fails the run: what was added there has
-to be made cheaper, or the limit raised on purpose, here and in CONTRIBUTING.md. They leave a crowded machine about twice the
+to be made cheaper, or the limit raised on purpose, here and in CONTRIBUTING.md. They leave a crowded machine more than the
 time that a quiet one takes; they keep CI within its 35 minutes and say nothing of how fast asynctasq is.
 """
 
