@@ -135,7 +135,8 @@ class Intake:
             # As long as tasks end sooner than the broker answers, and there is more, the next claim asks ahead: the broker works
             # while the tasks run, not while the worker waits.
             self._eager = (
-                len(claims) == limit
+                not suspects  # which run alone: what was claimed beside them starts at once, or not at all
+                and len(claims) == limit
                 and len(claims) <= options.concurrency - len(taken) - len(self._ahead)
                 and self._may_ask_ahead()
                 and (self._eager or starved)
