@@ -16,7 +16,7 @@ import pytest
 from tests.integration.shell import Shell
 
 JOBS = """
-import asyncio, os, sys, time
+import asyncio, gc, os, sys, time
 from asynctasq.tasks import current_task, dispatch_many, task
 from asynctasq.utils.loop import run
 
@@ -36,6 +36,10 @@ async def rest(seconds):
         say("cancelled")
         raise
     say("rested")
+
+@task
+async def look_at(what):
+    say("spared", getattr(gc, what)())
 
 @task(queue="bad", max_attempts=1)
 def fail(why):
@@ -73,6 +77,13 @@ def test_a_script_dispatches_and_a_worker_that_was_told_nothing_finds_and_runs_i
     assert str(shell.folder / ".asynctasq" / "queue.db") in done.stderr
     assert all(json.loads(line)["ts"].endswith("Z") for line in done.stderr.splitlines())
     assert shell.stats()["default"]["ready"] == 0
+
+
+def test_what_a_worker_imported_is_spared_by_its_garbage_collector(shell):
+    shell.dispatch("look_at", "'get_freeze_count'")
+    worker = shell.worker("jobs", "--burst")
+    assert int(worker.read(r"spared (\d+)")[1]) > 10_000
+    assert worker.end()[0] == 0
 
 
 @pytest.mark.parametrize("spec", ["shop.jobs", "shop/jobs.py", "shop.jobs:app"])

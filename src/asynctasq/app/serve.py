@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import functools
+import gc
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -147,6 +148,7 @@ def serve(app: App, serving: Serving) -> int:
 async def _serve(app: App, serving: Serving) -> int:
     worker = build_worker(app, serving)
     _announce(app, serving, worker)
+    _spare_what_stays()
     watch = LoopWatch(worker.tasks)
     watch.start()
     summary = asyncio.create_task(_summarize(worker))
@@ -167,6 +169,15 @@ async def _summarize(worker: Worker) -> None:
         if worker.counts != told:
             logger.info("in the last minute: %s; %d tasks run", _told(worker.counts - told), len(worker.running()))
             told = worker.counts.copy()
+
+
+def _spare_what_stays() -> None:
+    """Have the garbage collector look no more at what was imported: it lives as long as this process.
+
+    A tenth of a task's CPU was spent on that: Redis went from 40,900 to 45,500 no-op tasks a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _told(counts: collections.Counter[str]) -> str:
