@@ -17,6 +17,9 @@ import pytest
 from tests.services import Program, Server, find, given, missing, on_path
 
 COMMAND = "apt-get install mariadb-server-core mariadb-client-core"
+PROTOCOL = b"\x0a"
+"""What a greeting begins with."""
+
 UNSAFE = ("innodb-flush-log-at-trx-commit=2", "innodb-doublewrite=0", "innodb-flush-method=nosync")
 """For tests in which no machine dies: they wait for no disk. What was acknowledged survives a kill -9 all the same."""
 
@@ -64,9 +67,11 @@ def server(*, options: Sequence[str] = ()) -> Server:
         serve += [f"--{option}" for option in options]
         # A second start finds the data of the first.
         install = f"mariadb-install-db --no-defaults --datadir={folder}/data --auth-root-authentication-method=normal"
-        first = f"{install} --skip-test-db >{folder}/install.log 2>&1"
+        first = f"{install} --skip-test-db >{folder}/install.log 2>&1 || {{ cat {folder}/install.log; exit 1; }}"
         ours = f"echo 'CREATE DATABASE IF NOT EXISTS asynctasq;' >{folder}/init"
-        return ["/bin/sh", "-c", f"[ -d {folder}/data ] || {first}; {ours}; exec {' '.join(serve)}"]
+        # One that starts removes what lies in the place for temporary tables, also those of another that is starting.
+        alone = f"mkdir -p {folder}/tmp; export TMPDIR={folder}/tmp"
+        return ["/bin/sh", "-c", f"{alone}; [ -d {folder}/data ] || {first}; {ours}; exec {' '.join(serve)}"]
 
     return Server("mariadb", command, _answers, user=_user())
 
@@ -130,5 +135,6 @@ def _answers(folder: Path, port: int, pid: int) -> bool:
         # It writes down who it is when it is ready.
         if int((folder / "pid").read_text()) == pid:
             with socket.create_connection(("127.0.0.1", port), timeout=1) as greeted:
-                return bool(greeted.recv(1))
+                # A packet's length and number, and then what it is: it may also begin by letting nobody in.
+                return greeted.recv(5, socket.MSG_WAITALL)[4:] == PROTOCOL
     return False
