@@ -29,6 +29,9 @@ IGNORABLE: Final = range(64)
 """Overrides that a worker may pass over where it does not know them; one beyond changes what running the task means."""
 
 
+_NO_LIST: Final[Any] = (None, None, None)
+
+
 class Header(NamedTuple):
     """What a worker must know of a task before it reads the arguments.
 
@@ -120,9 +123,9 @@ class Codec:
                 f"the body has {len(message.body):,} bytes, over the limit of {self._max_body:,}: raise this worker's limits.body"
             )
         body: Any = self._serializer.loads(message.body, id=message.id, queue=message.queue)
-        if _kinds(body) != (str, dict, bytes):
+        name, overrides, arguments = body if body.__class__ is list and len(body) == 3 else _NO_LIST
+        if name.__class__ is not str or overrides.__class__ is not dict or arguments.__class__ is not bytes:
             raise UndecodableTask("the body is not [name, overrides, arguments]")
-        name, overrides, arguments = body
         return Header(name, _retry_delay(overrides) if overrides else None, arguments)
 
     def decode(self, header: Header, message: Message) -> Call:
@@ -134,9 +137,10 @@ class Codec:
         """
         refs: list[ModelRef] = []
         pair: Any = self._serializer.loads(header.arguments, id=message.id, queue=message.queue, refs=refs)
-        if _kinds(pair) != (list, dict) or (pair[1] and not all(type(key) is str for key in pair[1])):
+        args, kwargs = pair if pair.__class__ is list and len(pair) == 2 else _NO_LIST[:2]
+        if args.__class__ is not list or kwargs.__class__ is not dict or not all(type(key) is str for key in kwargs):
             raise UndecodableTask(f"the arguments of task {header.name!r} are not [args, kwargs]")
-        return Call(pair[0], pair[1], refs)
+        return Call(args, kwargs, refs)
 
     def build(
         self,
@@ -207,11 +211,6 @@ def _name(parameters: Parameters | None, place: int | str) -> str:
     if parameters is not None:
         return parameters.name(place)
     return f"#{place}" if isinstance(place, int) else place
-
-
-def _kinds(value: Any) -> tuple[type, ...]:
-    """The types of a list's items; none of anything else."""
-    return tuple(map(type, value)) if value.__class__ is list else ()
 
 
 def _retry_delay(overrides: Mapping[object, object]) -> float | None:
