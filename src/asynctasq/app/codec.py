@@ -30,6 +30,7 @@ IGNORABLE: Final = range(64)
 
 
 _NO_LIST: Final[Any] = (None, None, None)
+"""The items of what is no list of the right length: none of them is of the right type."""
 
 
 class Header(NamedTuple):

@@ -84,6 +84,7 @@ _CAPABILITIES = Capabilities(
     claim_limit=AT_ONCE,
     exact_stats=True,
 )
+_DONE, _LOST = Settled(SettleStatus.DONE), Settled(SettleStatus.LOST)
 _told: set[tuple[str, str]] = set()
 
 
@@ -389,7 +390,7 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Se
                 case AsyncTasQError() as error:
                     answers.append(Settled(SettleStatus.FAILED, error))
                 case is_done:
-                    answers.append(Settled(SettleStatus.DONE if is_done else SettleStatus.LOST))
+                    answers.append(_DONE if is_done else _LOST)
         return answers
 
     def _complain(self, queue: str, problem: str) -> None:
