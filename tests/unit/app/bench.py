@@ -31,7 +31,8 @@ class Bench:
         self.registry = Registry()
         loaded = load_settings({"driver": self.driver}, environ={})
         self.app = App(loaded, registry=self.registry)
-        self.app.container.seams.override(Seams(monotonic=now, wall=now, random=lambda: 0.5))
+        clock = asyncio.get_running_loop().time  # `now`, for threads too
+        self.app.container.seams.override(Seams(monotonic=clock, wall=now, random=lambda: 0.5))
         self.started_at: list[float] = []
 
     def task(self, function: Callable[..., Any], **options: Any) -> TaskFunction[..., Any]:

@@ -6,12 +6,22 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from tests.unit.app.bench import Bench, virtual
+from tests.virtual_time import now
 
+from asynctasq.app.intake import SUSPECT_STAGGER
 from asynctasq.domain.message import Claim
 from asynctasq.drivers.memory_driver import MemoryDriver
 
 MANY = 20
+
+
+async def made_suspect(bench: Bench, many: int) -> None:
+    """Have the workers of so many claims die, twice."""
+    for _ in range(2):
+        assert len(await bench.memory.claim(["default"], limit=many, lease=1, wait=0, worker="dies")) == many
+        await asyncio.sleep(2)
 
 
 @virtual
@@ -29,9 +39,7 @@ async def test_many_suspects_run_one_by_one_and_are_given_back_once() -> None:
     made = bench.task(work)
     for _ in range(MANY):
         await bench.dispatch(made())
-    for _ in range(2):
-        assert len(await bench.memory.claim(["default"], limit=MANY, lease=1, wait=0, worker="dies")) == MANY
-        await asyncio.sleep(2)
+    await made_suspect(bench, MANY)
     async with bench.working() as worker:
         await asyncio.sleep(60)
     assert worker.counts["Ack"] == MANY
@@ -54,10 +62,52 @@ async def test_what_was_claimed_beside_a_suspect_starts_although_the_tasks_are_q
 
     made = bench.task(work)
     await bench.dispatch(made())
-    for _ in range(2):
-        assert len(await bench.memory.claim(["default"], limit=9, lease=1, wait=0, worker="dies")) == 1
-        await asyncio.sleep(2)
+    await made_suspect(bench, 1)
     for _ in range(2):
         await bench.dispatch(made())
     worker = await bench.drain(concurrency=3)
     assert worker.counts == {"Ack": 3}
+
+
+@virtual
+async def test_suspects_that_are_given_back_come_one_by_one_and_their_attempt_with_them() -> None:
+    bench = Bench()
+
+    async def work() -> None:
+        await asyncio.sleep(1_000)
+
+    made = bench.task(work)
+    for _ in range(4):
+        await bench.dispatch(made())
+    await made_suspect(bench, 4)
+    async with bench.working() as worker:
+        began = now()
+        await asyncio.sleep(0.01)
+        assert await bench.ready() == (0, 3, 1)
+        assert worker.counts == {"Release": 3}
+        came: list[float] = []
+        for _ in range(3):
+            (claim,) = await bench.memory.claim(["default"], limit=9, lease=1_000, wait=60, worker="another")
+            came.append(now() - began)
+            assert (claim.attempt, claim.expiries) == (3, 2)
+    assert came == pytest.approx([SUSPECT_STAGGER * position for position in (1, 2, 3)], abs=SUSPECT_STAGGER / 4)
+
+
+@virtual
+async def test_a_suspect_waits_for_what_runs_no_longer_than_a_lease() -> None:
+    bench = Bench()
+    starts: list[tuple[str, float]] = []
+
+    async def work(name: str) -> None:
+        starts.append((name, now()))
+        await asyncio.sleep(1_000)
+
+    made = bench.task(work)
+    await bench.dispatch(made("suspect"))
+    await made_suspect(bench, 1)
+    await bench.dispatch(made("beside"))
+    began = now()
+    async with bench.working(lease=10, shutdown_grace=0) as worker:
+        await asyncio.sleep(30)
+        assert len(worker.running()) == 2, "the other one runs on"
+    assert starts == [("beside", pytest.approx(began, abs=0.1)), ("suspect", pytest.approx(began + 10, abs=0.1))]

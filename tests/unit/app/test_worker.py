@@ -353,11 +353,12 @@ async def test_claims_ahead_that_find_no_slot_are_given_back_and_their_attempt_w
     function = bench.task(work)
     for n in range(30):
         await bench.dispatch(function(0.5 if n < 10 else 100))
-    async with bench.working(concurrency=10):
+    async with bench.working(concurrency=10) as worker:
         await asyncio.sleep(3.5)
         assert (await bench.ready())[2] == 20, "ten run, ten were claimed while the first ten ran"
         await asyncio.sleep(2)
         assert await bench.ready() == (10, 0, 10)
+        assert worker.counts == {"Ack": 10, "Release": 10}
         await asyncio.sleep(200)
     assert attempts == [1] * 30
 

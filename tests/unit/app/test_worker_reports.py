@@ -204,9 +204,10 @@ async def test_a_stop_spends_the_attempts_of_threads_that_run_and_gives_back_wha
     function = bench.task(work, max_attempts=1)
     for name in ("runs", "waits"):
         await bench.dispatch(function(name))
-    async with bench.working(threads=1, shutdown_grace=1):
+    async with bench.working(threads=1, shutdown_grace=1) as worker:
         await begun.wait()
     go_on.set()
+    assert worker.counts == {"DeadLetter": 1, "Release": 1}
     assert [dead.reason for dead in await bench.dead()] == ["interrupted"]
     assert await bench.ready() == (1, 0, 0)
     (claim,) = await bench.memory.claim(["default"], limit=9, lease=9, wait=0, worker="next")

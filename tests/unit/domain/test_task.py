@@ -38,5 +38,18 @@ def test_any_other_queue_name_is_refused_with_its_value(name: object) -> None:
 
 @pytest.mark.parametrize("timeout", [0, 0.0, -1, float("nan"), float("inf"), "5", True])
 def test_a_timeout_that_cannot_work_is_refused(timeout: object) -> None:
-    with pytest.raises(ConfigurationError, match="timeout"):
+    with pytest.raises(ConfigurationError) as refused:
         TaskConfig(timeout=timeout)  # type: ignore[arg-type] -- that is the test
+    if timeout == 0:
+        assert str(refused.value) == "timeout=0: use a positive number of seconds, or None for no limit"
+    else:
+        assert str(refused.value) == f"timeout={timeout!r}: use a number of seconds, 0 or more"
+
+
+def test_another_word_for_a_missing_row_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        TaskConfig(on_missing="skip")  # type: ignore[arg-type] -- that is the test
+    assert str(refused.value) == (
+        'on_missing=\'skip\': use "dead" for a dead letter, "discard" to drop the task, '
+        'or "none" to run it with None in the place of the row'
+    )

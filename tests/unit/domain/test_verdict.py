@@ -49,8 +49,11 @@ def test_nothing_starts_beyond_the_last_attempt(max_attempts: int, attempt: int,
     if may_start:
         assert verdict is None
     else:
-        assert isinstance(verdict, DeadLetter)
-        assert verdict.reason == "lease expired on the last attempt"
+        last = attempt - 1
+        assert verdict == DeadLetter(
+            reason="lease expired on the last attempt",
+            error=f"the worker of attempt {last} of {last} died or lost its lease",
+        )
 
 
 @pytest.mark.parametrize(
@@ -105,6 +108,7 @@ def test_a_snoozed_task_is_given_back_with_its_attempt_on_the_last_one_too(max_a
     policy = RetryPolicy(max_attempts=max_attempts)
     for attempt in (1, policy.runs):
         assert after(steered(Snooze(30)), attempt, policy) == Release(delay=30)
+        assert after(steered(Snooze(0)), attempt, policy) == Release(delay=0)
 
 
 def test_where_an_attempt_cannot_be_given_back_a_snooze_spends_it_and_the_last_is_a_dead_letter_that_says_so() -> None:
@@ -119,9 +123,10 @@ def test_an_interrupted_task_is_given_back_unless_it_may_run_only_once() -> None
     assert after_interruption(claim(1), RetryPolicy(max_attempts=3)) == Release()
     assert after_interruption(claim(3), RetryPolicy(max_attempts=3)) == Release()
     for once in (0, 1):
-        verdict = after_interruption(claim(1), RetryPolicy(max_attempts=once))
-        assert isinstance(verdict, DeadLetter)
-        assert verdict.reason == "interrupted"
+        assert after_interruption(claim(1), RetryPolicy(max_attempts=once)) == DeadLetter(
+            reason="interrupted",
+            error="attempt 1 of 1 was cancelled when its worker stopped; a second run was not allowed",
+        )
 
 
 def test_an_unknown_task_is_patiently_released_and_then_a_dead_letter() -> None:
