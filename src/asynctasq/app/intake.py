@@ -235,6 +235,9 @@ class Intake:
         except asyncio.CancelledError:  # the worker was stopped meanwhile
             self._slots.give_back(alone)
             raise
+        if not self._keeper.keeps(alone):  # its lease was lost meanwhile: it is another's
+            self._keeper.drop(alone)
+            return
         self._start(alone)
         while alone.receipt in self._slots.taken:
             await self._slots.change()

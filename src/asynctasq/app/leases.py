@@ -56,6 +56,10 @@ class LeaseKeeper:
         if self._deadlines:
             self._deadlines.pop(claim.receipt, None)
 
+    def keeps(self, claim: Claim) -> bool:
+        """Whether this claim's lease is renewed: nobody has dropped it, and the broker has not said that it is lost."""
+        return claim.receipt in self._held
+
     def holds(self, claim: Claim) -> bool:
         """Whether a claim's lease has not ended, by our own clock."""
         deadline = self._deadlines.get(claim.receipt, claim.deadline)

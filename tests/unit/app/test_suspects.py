@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from tests.unit.app.bench import Bench, virtual
-from tests.virtual_time import now
+from tests.virtual_time import now, run_virtually
 
 from asynctasq.app.intake import SUSPECT_STAGGER
 from asynctasq.domain.message import Claim
@@ -111,3 +112,31 @@ async def test_a_suspect_waits_for_what_runs_no_longer_than_a_lease() -> None:
         await asyncio.sleep(30)
         assert len(worker.running()) == 2, "the other one runs on"
     assert starts == [("beside", pytest.approx(began, abs=0.1)), ("suspect", pytest.approx(began + 10, abs=0.1))]
+
+
+def test_a_suspect_whose_lease_is_lost_while_it_waits_is_not_started(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        starts: list[str] = []
+
+        async def work(name: str) -> None:
+            starts.append(name)
+            await asyncio.sleep(50)
+
+        made = bench.task(work)
+        await bench.dispatch(made("suspect"))
+        await made_suspect(bench, 1)
+        await bench.dispatch(made("beside"))
+        async with bench.working(lease=90) as worker:
+            await asyncio.sleep(10)
+            assert await bench.ready() == (0, 0, 2)
+            await bench.memory.purge("default")
+            await asyncio.sleep(100)
+            await bench.dispatch(made("next"))
+            await asyncio.sleep(100)
+        assert starts == ["beside", "next"]
+        assert worker.counts == {"Lost": 1, "Ack": 1}
+
+    with caplog.at_level(logging.WARNING):
+        run_virtually(scenario())
+    assert ["has lost its lease" in record.getMessage() for record in caplog.records] == [True], "that of the other"
