@@ -138,6 +138,25 @@ async def test_a_coroutine_that_swallows_its_cancellation_keeps_its_slot_and_is_
 
 
 @virtual
+async def test_what_else_runs_when_a_worker_stops_by_itself_has_time_to_end() -> None:
+    bench = Bench()
+    go_on = asyncio.Event()
+
+    async def work() -> None:
+        await go_on.wait()
+
+    await bench.dispatch(bench.task(work)())
+    with hanging(bench) as work_that_hangs:
+        async with bench.working(threads=1, shutdown_grace=1_000) as worker:
+            await work_that_hangs.lose()
+            assert worker.worn
+            await asyncio.sleep(100)
+            go_on.set()
+            await asyncio.sleep(1)
+    assert worker.counts == {"DeadLetter": 1, "Ack": 1}
+
+
+@virtual
 async def test_threads_that_are_lost_while_the_worker_stops_as_it_was_told_do_not_wear_it() -> None:
     bench = Bench()
     with hanging(bench) as work:

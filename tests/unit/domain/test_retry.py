@@ -46,6 +46,12 @@ def test_every_delay_is_finite_and_never_negative(
     assert 0 <= waited <= LONGEST_SECONDS
 
 
+def test_a_delay_of_a_hundred_years_is_the_longest() -> None:
+    assert RetryPolicy(delay=LONGEST_SECONDS).next_delay(1, 0.5) == LONGEST_SECONDS
+    with pytest.raises(ConfigurationError, match="retry_delay="):
+        RetryPolicy(delay=math.nextafter(LONGEST_SECONDS, math.inf))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -101,3 +107,5 @@ def test_of_the_kinds_that_are_named_the_most_special_decides(
 def test_a_kind_that_shall_and_shall_not_be_retried_is_refused_by_name() -> None:
     with pytest.raises(ConfigurationError, match=r"^Special is in retry_on and in no_retry_on"):
         RetryPolicy(retry_on=(GENERAL, SPECIAL), no_retry_on=(SPECIAL,))
+    with pytest.raises(ConfigurationError, match=r"^Middle, Special is in retry_on and in no_retry_on"):
+        RetryPolicy(retry_on=(GENERAL, SPECIAL, MIDDLE), no_retry_on=(SPECIAL, MIDDLE))

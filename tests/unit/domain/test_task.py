@@ -33,7 +33,10 @@ def test_a_portable_queue_name_is_given_back(name: str) -> None:
 def test_any_other_queue_name_is_refused_with_its_value(name: object) -> None:
     with pytest.raises(InvalidName) as refused:
         check_queue_name(name)
-    assert repr(name) in str(refused.value)
+    assert str(refused.value) == (
+        f"{name!r} is not a queue name: use 1 to 64 ASCII letters, digits, '_' and '-', "
+        "starting with a letter or a digit (for example 'high-priority')"
+    )
 
 
 @pytest.mark.parametrize("timeout", [0, 0.0, -1, float("nan"), float("inf"), "5", True])
@@ -46,10 +49,11 @@ def test_a_timeout_that_cannot_work_is_refused(timeout: object) -> None:
         assert str(refused.value) == f"timeout={timeout!r}: use a number of seconds, 0 or more"
 
 
-def test_another_word_for_a_missing_row_is_refused_with_those_that_there_are() -> None:
+@pytest.mark.parametrize("word", ["ignore", None, "", True])
+def test_another_word_for_a_missing_row_is_refused_with_those_that_there_are(word: object) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        TaskConfig(on_missing="skip")  # type: ignore[arg-type] -- that is the test
+        TaskConfig(on_missing=word)  # type: ignore[arg-type] -- that is the test
     assert str(refused.value) == (
-        'on_missing=\'skip\': use "dead" for a dead letter, "discard" to drop the task, '
+        f'on_missing={word!r}: use "dead" for a dead letter, "discard" to drop the task, '
         'or "none" to run it with None in the place of the row'
     )
