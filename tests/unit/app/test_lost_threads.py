@@ -13,6 +13,8 @@ from tests.unit.app.bench import Bench, virtual
 from tests.virtual_time import now, run_virtually
 
 from asynctasq.app.context import current_task
+from asynctasq.domain.errors import DriverUnavailable
+from asynctasq.testing.faults import FaultyDriver
 
 
 class Hanging:
@@ -198,3 +200,24 @@ async def test_the_time_of_what_waits_for_a_thread_begins_when_it_gets_one() -> 
     ((deadline, noted),) = seen
     assert deadline is not None
     assert freed + LONG <= deadline <= noted + LONG
+
+
+def test_a_thread_keeps_its_slot_although_its_lease_is_lost_before_its_verdict_is_through(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> None:
+        bench = Bench(faulty=True)
+        assert isinstance(bench.driver, FaultyDriver)
+        for _ in range(100):
+            bench.driver.fail_next("settle", DriverUnavailable("gone"))
+        with hanging(bench) as work:
+            async with bench.working(threads=4, lease=30) as worker:
+                await work.lose()
+                await bench.memory.purge("default")
+                await asyncio.sleep(60)
+                assert len(worker.running()) == 1
+        assert worker.counts == {"DeadLetter": 1}
+
+    with caplog.at_level(logging.WARNING):
+        run_virtually(scenario())
+    assert "is stopped" not in caplog.text
