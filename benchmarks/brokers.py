@@ -22,6 +22,16 @@ from benchmarks.peers import Broker
 REDIS_SETTINGS = ("--appendonly", "yes", "--appendfsync", "everysec")
 """Redis as most run it when they care: a crash of the machine may lose a second."""
 
+SIZE_OF_ALL_KEYS = """
+local bytes, cursor = 0, '0'
+repeat
+    local found = redis.call('SCAN', cursor, 'COUNT', 1000)
+    cursor = found[1]
+    for _, key in ipairs(found[2]) do bytes = bytes + redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0) end
+until cursor == '0'
+return bytes
+"""
+
 
 class Measured(Protocol):
     """A running broker."""
@@ -60,7 +70,7 @@ class Redis:
 
     def clean(self) -> str:
         self._ask("FLUSHALL")
-        self._ask("SCRIPT", "FLUSH", "SYNC")  # and the heap of the engine with it
+        self._ask("SCRIPT", "FLUSH", "SYNC")
         return f"redis://127.0.0.1:{self.port}/0"
 
     def served(self) -> float:
@@ -79,8 +89,7 @@ class Redis:
         return sum(re.match(r"[\d.]+ \[\d+ (?!lua\])", line) is not None for line in said.splitlines())
 
     def stored(self) -> float:
-        # The heap of the script engine counts as data there, and is garbage until it is collected.
-        return float(self._info("memory", "used_memory_dataset")) - float(self._info("memory", "used_memory_lua"))
+        return float(self._ask("EVAL", SIZE_OF_ALL_KEYS, "0"))  # its own sums count buffers and the heap of scripts, too
 
     def _info(self, section: str, field: str) -> str:
         lines = dict(line.split(":", 1) for line in self._ask("INFO", section).splitlines() if ":" in line)
