@@ -147,9 +147,14 @@ BUGS = [
         [
             Edit(
                 "driver.py",
-                "if queues == [self._flowing] and (claims := await self._take(queues, limit, lease, worker)):",
-                "if (one := self._flowing) in queues and (claims := await self._take([one], limit, lease, worker)):",
-            )
+                "if flow is not None and queues == [flow.queue]:",
+                "if flow is not None and flow.queue in queues:",
+            ),
+            Edit(
+                "driver.py",
+                "self._take(queues, limit, lease, worker, flow)",
+                "self._take([flow.queue], limit, lease, worker, flow)",
+            ),
         ],
         ["test_a_claim_that_filled_up_does_not_make_the_next_pass_over_the_other_queues"],
     ),

@@ -19,6 +19,7 @@ from asynctasq.adapters.background import Background
 from asynctasq.adapters.drivers.mysql import examination, transactions
 from asynctasq.adapters.drivers.mysql.address import Address
 from asynctasq.adapters.drivers.mysql.connection import Server
+from asynctasq.adapters.drivers.mysql.flow import LOOKS_BACK, Flow, after
 from asynctasq.adapters.drivers.mysql.pace import Pace
 from asynctasq.adapters.drivers.mysql.packets import ACKED, Packets
 from asynctasq.adapters.drivers.mysql.statements import binary, listed, name_of, script
@@ -130,7 +131,7 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
         self._connected: Server | None = None
         self._closing = asyncio.Event()
         self._pace = Pace(0.0)
-        self._flowing: str | None = None
+        self._flow: Flow | None = None
         self._background = Background()
 
     async def connect(self) -> None:
@@ -378,20 +379,25 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
     async def _look(self, queues: Sequence[str], limit: int, lease: float, worker: str) -> tuple[list[Claim], float]:
         """What can be claimed now; if nothing, in how many seconds something is due."""
         # Of several queues, the others would be passed over where the first has less than was asked for.
-        if queues == [self._flowing] and (claims := await self._take(queues, limit, lease, worker)):
-            return claims, 0.0
+        flow = self._flow
+        if flow is not None and queues == [flow.queue]:
+            claims = await self._take(queues, limit, lease, worker, flow)
+            if claims:
+                return claims, 0.0
         rows = await self._of_each("due", queues)
         due_in = [math.inf if micros is None else in_seconds(micros) for (micros,) in rows]
         due = [queue for queue, seconds in zip(queues, due_in, strict=True) if seconds <= 0]
         claims = await self._take(due, limit, lease, worker) if due else []
         return claims, min(due_in, default=math.inf)
 
-    async def _take(self, queues: Sequence[str], limit: int, lease: float, worker: str) -> list[Claim]:
+    async def _take(
+        self, queues: Sequence[str], limit: int, lease: float, worker: str, flow: Flow | None = None
+    ) -> list[Claim]:
         """Claim from queues that have something due, the most urgent first."""
         server = self._server
         receipt = secrets.randbits(59)
-        deadline = time.monotonic() + lease
-
+        began = time.monotonic()
+        first = 0 if flow is None else flow.first(limit, began)
         taking = asyncio.ensure_future(
             server.converse(
                 lambda wire: transactions.take(
@@ -401,8 +407,9 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
                     limit=limit,
                     lease=lease,
                     receipt=receipt,
-                    deadline=deadline,
+                    deadline=began + lease,
                     worker=worker,
+                    first=first,
                 )
             )
         )
@@ -411,8 +418,7 @@ class MySQLDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable, E
         except asyncio.CancelledError:
             self._background.begin(self._give_back(taking))
             raise
-        # As much as was asked for: there may be more where the last came from, which need not be looked for.
-        self._flowing = claims[-1].message.queue if len(claims) == limit else None
+        self._flow = after(claims, limit, until=flow.until if flow is not None and first else began + LOOKS_BACK)
         return claims
 
     async def _give_back(self, taking: asyncio.Future[list[Claim]]) -> None:

@@ -54,9 +54,9 @@ class Packets:
         ]
         return [self.of("enqueue", rows=listed(piece)) for piece in self._pieces(rows, len)]
 
-    def take(self, queue: str, limit: int, *, begins: bool) -> str:
+    def take(self, queue: str, limit: int, *, begins: bool, first: int = 0) -> str:
         """Lock due messages of a queue, in a transaction that goes on."""
-        take = self.of("take", queue=name_of(queue), limit=limit)
+        take = self.of("take", queue=name_of(queue), limit=limit, first=first)
         return f"{BEGIN}; {take}" if begins else take
 
     def lease(self, seqs: Iterable[object], *, lease: float, receipt: int, worker: str) -> str:

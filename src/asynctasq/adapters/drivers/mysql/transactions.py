@@ -39,11 +39,13 @@ async def take(
     receipt: int,
     deadline: float,
     worker: str,
+    first: int,
 ) -> list[Claim]:
-    """Lock what is due, the most urgent queue's first, and lease it."""
+    """Lock what is due from a time on, the most urgent queue's first, and lease it."""
     claims: list[Claim] = []
     for n, queue in enumerate(queues):
-        rows = (await wire.exchange(packets.take(queue, limit - len(claims), begins=n == 0), applies=False))[-1].rows
+        looking = packets.take(queue, limit - len(claims), begins=n == 0, first=first)
+        rows = (await wire.exchange(looking, applies=False))[-1].rows
         claims += [claim_of(queue, row, receipt, deadline) for row in rows]
         if len(claims) >= limit:
             break

@@ -2,7 +2,7 @@
 -- whatever is in it, so all but the body are one.
 SELECT CONCAT_WS(' ', seq, attempt, enqueued_at, expiries, receipt IS NOT NULL, id), body
 FROM {message} FORCE INDEX (message_due)
-WHERE queue = :queue AND visible_at BETWEEN 0 AND {now}
+WHERE queue = :queue AND visible_at BETWEEN :first AND {now}
 ORDER BY visible_at, seq
 LIMIT :limit
 FOR UPDATE SKIP LOCKED
