@@ -21,6 +21,8 @@ def configure():
     """Configures logging until the end of the test."""
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
+    # Left on by a command of another test, it would count as on, and pytest has put its own way to show warnings in place since.
+    logging.captureWarnings(False)
 
     def configured(level="info", format="json", stream=None):
         stream = stream or io.StringIO()
@@ -128,6 +130,5 @@ def test_warnings_are_log_records_too(configure):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # whatever the collector finds of other tests at this moment
         warnings.filterwarnings("always", "old")
-        logging.captureWarnings(True)
         warnings.warn("old", stacklevel=1)
     assert json.loads(stream.getvalue())["logger"] == "py.warnings"
