@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import pytest
 import pytest_asyncio
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from tests.contract.resolvers import django_world, sqlalchemy_world, tortoise_world
@@ -110,9 +111,10 @@ async def notes(
         await engine.dispose()
     elif request.param == "django":
         place = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "rows.db")}
+        before = settings.DATABASES[DEFAULT_DB_ALIAS]  # of tests that run around these in the same process
         await sync_to_async(django_world.add_database)(DEFAULT_DB_ALIAS, place)
         yield OfDjango()
-        await sync_to_async(django_world.connections.close_all)()
+        await sync_to_async(django_world.use_database)(DEFAULT_DB_ALIAS, before)
     else:
         app = TortoiseResolver(tortoise_world.config(f"sqlite://{tmp_path / 'rows.db'}"))
         await app.open()

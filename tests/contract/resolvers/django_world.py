@@ -42,13 +42,18 @@ MODELS: dict[str, Any] = {
 }
 
 
-def add_database(alias: str, database: dict[str, Any]) -> None:
-    """Make a database known by an alias, the default one included, and create the tables in it."""
+def use_database(alias: str, database: dict[str, Any]) -> None:
+    """Make a database known by an alias, the default one included."""
     connections.close_all()
     settings.DATABASES = {**settings.DATABASES, alias: database}
     connections.settings = connections.configure_settings(settings.DATABASES)
     if hasattr(connections._connections, alias):
         del connections[alias]
+
+
+def add_database(alias: str, database: dict[str, Any]) -> None:
+    """Make a database known by an alias, and create the tables in it."""
+    use_database(alias, database)
     with connections[alias].schema_editor() as editor:
         for model in (*MODELS.values(), models.Secret, models.Badge, models.Paint, models.Moment):
             editor.create_model(model)
@@ -141,4 +146,4 @@ class DjangoWorld(ResolverWorld):
         return execute(sql, params, many, context)
 
 
-__all__ = ["MODELS", "DjangoWorld", "add_database", "models"]
+__all__ = ["MODELS", "DjangoWorld", "add_database", "models", "use_database"]
