@@ -45,6 +45,11 @@ DISPATCHED_IN = 15.5
 """Seconds in which a dispatch is answered: five to connect, and two sendings of five; half a second for a crowded machine."""
 
 
+MORE_THAN_ONE_CAN = [lambda: work(seconds=0.25)] * 8
+"""What is dispatched ten times a second at most: up to twice what the ten slots of one worker can do. Where nothing is pushed, whoever
+found work asks fifty times a second and the others twice, and may leave them none for ten seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verbs:
     """The request of each verb by which it is carried out."""
@@ -144,7 +149,7 @@ async def load(fleet: Fleet, *, longest: float, resumed_in: float = RESUMED_IN) 
     enough = asyncio.Event()
     await fleet.dispatch(*(work(seconds=longest) for _ in range(6)))
     async with asyncio.TaskGroup() as group:
-        dispatching = group.create_task(fleet.keep_dispatching(*[lambda: work(seconds=0.05)] * 5, enough=enough))
+        dispatching = group.create_task(fleet.keep_dispatching(*MORE_THAN_ONE_CAN, enough=enough))
         await fleet.started_everywhere(after=0)
         yield
         resumed = await fleet.started_everywhere(after=time.monotonic())
