@@ -46,8 +46,8 @@ DISPATCHED_IN = 15.5
 
 
 MORE_THAN_ONE_CAN = [lambda: work(seconds=0.25)] * 8
-"""What is dispatched ten times a second at most: up to twice what the ten slots of one worker can do. Where nothing is pushed, whoever
-found work asks fifty times a second and the others twice, and may leave them none for ten seconds."""
+"""What is dispatched ten times a second at most: up to twice what the ten slots of one worker can do. Where nothing is pushed,
+whoever found work asks fifty times a second and the others twice, and may leave them none for ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
