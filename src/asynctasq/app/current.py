@@ -6,6 +6,7 @@ knows the task functions already: an ordinary import would close a circle.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
@@ -37,5 +38,6 @@ def current() -> App:
     return cast("App", _bootstrap().current())
 
 
+@functools.cache
 def _bootstrap() -> Any:
     return import_module("asynctasq.app.bootstrap")

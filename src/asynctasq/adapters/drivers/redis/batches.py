@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from asynctasq.adapters.drivers.redis import scripts
@@ -44,42 +45,46 @@ class Batches:
         self,
         server: Asked,
         script: Script,
-        places: Mapping[int, str],
-        values: Callable[[int], Iterable[Any]],
+        items: Sequence[tuple[str, Iterable[Any]]],
         first: Sequence[Any] = (),
-    ) -> dict[int, Any]:
-        """Run a script for numbered items, each in its queue: one round trip, and an answer or a refusal per item.
+    ) -> list[Any]:
+        """Run a script for items, each in its queue: one round trip, and an answer or a refusal per item, in order.
 
         Args:
             server: which runs it.
             script: takes what comes first, and then the values of item after item; answers item by item.
-            places: the queue of each item, by its number.
-            values: of an item, by its number.
+            items: the queue and the values of each.
             first: comes before them.
 
         Raises:
             DriverError: all were refused for now, or nothing is known.
         """
-        numbers: defaultdict[str, list[int]] = defaultdict(list)
-        for n, queue in places.items():
-            numbers[queue].append(n)
-        if not numbers:
-            return {}
-        parts = [(queue, part) for queue, all in numbers.items() for part in _parts(all)]
-        commands = [self.run(script, queue, [*first, *(v for n in part for v in values(n))]) for queue, part in parts]
-        new = self._unregistered(numbers) if script is scripts.ENQUEUE else []
+        if not items:
+            return []
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        for n, (queue, _) in enumerate(items):
+            places[queue].append(n)
+        parts = [(queue, part) for queue, all in places.items() for part in _parts(all)]
+        commands = [
+            self.run(script, queue, chain(first, chain.from_iterable([items[n][1] for n in part])))
+            for queue, part in parts
+        ]
+        new = self._unregistered(places) if script is scripts.ENQUEUE else []
         if new:  # first, so that no message is in a queue that nobody can find
             commands.insert(0, ("SADD", self._keys.queues, *new))
         replies = await server.ask_each(*commands)
         if new:
             self._note_registered(new, replies.pop(0))
-        if all(isinstance(reply, DriverError) for reply in replies):
-            raise replies[0]
-        return {
-            n: answer
-            for (_, part), reply in zip(parts, replies, strict=True)
-            for n, answer in zip(part, [reply] * len(part) if isinstance(reply, AsyncTasQError) else reply, strict=True)
-        }
+        answers: list[Any] = [None] * len(items)
+        refusals = 0
+        for (_, part), reply in zip(parts, replies, strict=True):
+            is_refused = isinstance(reply, AsyncTasQError)
+            refusals += isinstance(reply, DriverError)
+            for n, answer in zip(part, [reply] * len(part) if is_refused else reply, strict=True):
+                answers[n] = answer
+        if refusals == len(parts):
+            raise answers[0]
+        return answers
 
     async def run_in_any_queue(self, server: Asked, script: Script, ids: Sequence[str]) -> list[bool]:
         """Run a script with ids in all queues, as an id alone does not say in which it is; whether one had it."""
@@ -110,5 +115,5 @@ class Batches:
             self._registered.update(dict.fromkeys(queues, time.monotonic()))
 
 
-def _parts(places: Sequence[int]) -> Iterable[Sequence[int]]:
-    return (places[first : first + AT_ONCE] for first in range(0, len(places), AT_ONCE))
+def _parts(places: Sequence[int]) -> list[Sequence[int]]:
+    return [places[first : first + AT_ONCE] for first in range(0, len(places), AT_ONCE)]

@@ -169,20 +169,14 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Se
         )
 
     async def enqueue(self, messages: Sequence[Message]) -> Sequence[Enqueued]:
-        refusals = {
-            n: refusal
-            for n, message in enumerate(messages)
-            if (refusal := refusal_of_message(message, _CAPABILITIES, "Redis"))
-        }
-        created = await self._batches.run_for_each(
-            self._server,
-            scripts.ENQUEUE,
-            {n: message.queue for n, message in enumerate(messages) if n not in refusals},
-            lambda n: stored(messages[n]),
-        )
+        refusals = [refusal_of_message(message, _CAPABILITIES, "Redis") for message in messages]
+        items = [
+            (message.queue, stored(message)) for message, refusal in zip(messages, refusals, strict=True) if not refusal
+        ]
+        created = iter(await self._batches.run_for_each(self._server, scripts.ENQUEUE, items))
         answers: list[Enqueued] = []
-        for n, message in enumerate(messages):
-            match refusals.get(n, created.get(n)):
+        for message, refusal in zip(messages, refusals, strict=True):
+            match refusal or next(created):
                 case AsyncTasQError() as error:
                     answers.append(Enqueued(EnqueueStatus.FAILED, message.id, error))
                 case is_new:
@@ -225,16 +219,10 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Se
     async def extend(self, claims: Sequence[Claim], *, lease: float) -> Sequence[Extended]:
         server = self._server
         began = time.monotonic()
-        kept = await self._batches.run_for_each(
-            server,
-            scripts.EXTEND,
-            {n: claim.message.queue for n, claim in enumerate(claims)},
-            lambda n: fence(claims[n]),
-            [in_microseconds(lease)],
-        )
+        items = [(claim.message.queue, fence(claim)) for claim in claims]
         answers: list[Extended] = []
-        for n in range(len(claims)):
-            match kept[n]:
+        for kept in await self._batches.run_for_each(server, scripts.EXTEND, items, [in_microseconds(lease)]):
+            match kept:
                 case AsyncTasQError() as error:
                     answers.append(Extended(ExtendStatus.FAILED, error=error))
                 case is_kept:
@@ -380,13 +368,11 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Se
             await self._settle(server, [Settlement(claim=claim, verdict=Release()) for claim in claims])
 
     async def _settle(self, server: Asked, settlements: Sequence[Settlement]) -> Sequence[Settled]:
-        places = {n: each.claim.message.queue for n, each in enumerate(settlements) if not each.then}
-        done = await self._batches.run_for_each(
-            server, scripts.SETTLE, places, lambda n: verdict(settlements[n]), [HISTORY_KEPT]
-        )
+        items = [(each.claim.message.queue, verdict(each)) for each in settlements if not each.then]
+        done = iter(await self._batches.run_for_each(server, scripts.SETTLE, items, [HISTORY_KEPT]))
         answers: list[Settled] = []
-        for n, settlement in enumerate(settlements):
-            match refusal_of_follow_ups("Redis") if settlement.then else done[n]:
+        for settlement in settlements:
+            match refusal_of_follow_ups("Redis") if settlement.then else next(done):
                 case AsyncTasQError() as error:
                     answers.append(Settled(SettleStatus.FAILED, error))
                 case is_done:
