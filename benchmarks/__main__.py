@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import measure, modes, plot, report
@@ -65,11 +66,15 @@ def measured(place: Measured, peers: list[Peer], given: argparse.Namespace) -> d
 def _round(bench: measure.Bench, given: argparse.Namespace) -> tuple[dict[str, float], list[str]]:
     figures: dict[str, float] = {}
     reasons: list[str] = []
+    steps: list[tuple[str, Callable[[], dict[str, float]]]] = []
     peer = bench.peer
-    steps = [(f"enqueue {way}", lambda way=way: measure.enqueue(bench, way, given.n // 4)) for way in sorted(peer.ways)]
+    # What is measured is to take a while: a peer that does few a second gets fewer.
+    is_fast = peer.bare or peer.name in (HERE, "pgqueuer")
+    for way in sorted(peer.ways):
+        count = given.n if is_fast and way != "single" else given.n // 4
+        steps.append((f"enqueue {way}", lambda way=way, count=count: measure.enqueue(bench, way, count)))
     for kind in sorted(peer.kinds):
-        # A drain is to take a second or more: a peer that does few a second gets fewer.
-        count = given.n if peer.bare or peer.name in (HERE, "pgqueuer") else given.n // 5
+        count = given.n if is_fast else given.n // 5
         steps.append((f"drain {kind}", lambda kind=kind, count=count: measure.drain(bench, kind, count)))
     if not peer.bare:
         steps.append(("latency", lambda: measure.latency(bench, given.pings, given.idle)))

@@ -38,7 +38,7 @@ def python_of(peer: Peer) -> str:
         (CACHE / ".gitignore").write_text("*\n")
         if uv := shutil.which("uv"):
             _run(uv, "venv", "--quiet", "--no-python-downloads", "--python", _interpreter(), str(folder))
-            _run(uv, "pip", "install", "--quiet", "--python", str(python), *peer.requirements)
+            _run(uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), *peer.requirements)
         else:
             _run(_interpreter(), "-m", "venv", str(folder))
             _run(str(python), "-m", "pip", "install", "--quiet", *peer.requirements)

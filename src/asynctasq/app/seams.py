@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 def uuid7() -> str:
     """A time-ordered UUID (RFC 9562, version 7) from this host's clock and the operating system's randomness."""
-    chance = int.from_bytes(os.urandom(10))
-    value = time.time_ns() // 1_000_000 << 80 | 7 << 76 | (chance >> 68) << 64 | 2 << 62 | chance & (1 << 62) - 1
-    digits = f"{value:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    moment = (time.time_ns() // 1_000_000).to_bytes(6).hex()
+    chance = os.urandom(10).hex()
+    variant = "89ab"[int(chance[3], 16) % 4]
+    return f"{moment[:8]}-{moment[8:]}-7{chance[:3]}-{variant}{chance[4:7]}-{chance[7:19]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,19 +5,27 @@ local at = now()
 local n = #A / 3
 -- Messages of one batch are a microsecond apart, so that they keep their order; they start in the past to be due at once.
 local rank = next_rank(at, n)
+local stamp = struct.pack('>d', at)
+local ids = {}
+for i = 1, n do ids[i] = A[3 * i - 2] end
+local there = values_of(K.messages, ids)
 local any_dead = redis.call('HLEN', K.dead) > 0
-local answers, scores = {}, {}
+local answers, records, scores, last, ours = {}, {}, {}, 0, {}
 for i = 1, n do
-    local id, delay, body = A[3 * i - 2], A[3 * i - 1], A[3 * i]
-    local is_new = not (any_dead and redis.call('HEXISTS', K.dead, id) == 1)
-        and redis.call('HSETNX', K.messages, id, struct.pack('>d', at) .. body) == 1
-    answers[i] = is_new and 1 or 0
-    if is_new then
-        scores[#scores + 1] = text(delay == 0 and rank or at + delay + i)
-        scores[#scores + 1] = id
+    local id, delay = ids[i], A[3 * i - 1]
+    if there[i] or ours[id] or (any_dead and redis.call('HEXISTS', K.dead, id) == 1) then
+        answers[i] = 0
+    else
+        answers[i], ours[id] = 1, true
+        records[last + 1], records[last + 2] = id, stamp .. A[3 * i]
+        scores[last + 1], scores[last + 2] = delay == 0 and rank or at + delay + i, id
+        last = last + 2
     end
     rank = rank + 1
 end
-in_parts(scores, function(...) redis.call('ZADD', K.due, ...) end)
-if #scores > 0 then wake() end
+if last > 0 then
+    in_parts(records, function(...) redis.call('HSET', K.messages, ...) end)
+    in_parts(scores, function(...) redis.call('ZADD', K.due, ...) end)
+    wake()
+end
 return answers
