@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from queue import SimpleQueue
+from functools import partial
 from typing import Any
 
 from asynctasq.adapters.executors.copies import end_if_forked, forks
+from asynctasq.adapters.executors.crew import Crew
 from asynctasq.domain.errors import ConfigurationError, TaskTimeout
 from asynctasq.ports.executor import LocalExecutor
 
@@ -24,7 +24,7 @@ _Outcome = tuple[object, BaseException | None]
 
 
 class ThreadExecutor(LocalExecutor):
-    """Daemon threads, started as they are needed, that take functions from one queue.
+    """Daemon threads, started as they are needed, that take functions from one line.
 
     A function past its timeout cannot be stopped: its attempt has failed, its late result is ignored, and its thread stays
     busy until it returns. A cancelled call is left alone, or never started if it was still waiting for a thread. The
@@ -43,11 +43,10 @@ class ThreadExecutor(LocalExecutor):
         if threads < 1:
             raise ConfigurationError(f"threads={threads!r}: use 1 or more")
         self._threads = threads
-        self._started = 0
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         # Sets, because adding and removing an element is atomic: whoever removes a job from `_waiting` decides its fate.
         self._waiting: set[_Job] = set()
         self._running: set[_Job] = set()
+        self._crew = self._new_crew()
         self._inbox: _Inbox | None = None
 
     @property
@@ -76,14 +75,12 @@ class ThreadExecutor(LocalExecutor):
         inbox = self._inbox
         if inbox is None or inbox.loop is not loop:
             inbox = self._inbox = _Inbox(loop)
-        if self._started < self._threads and len(self._waiting) + len(self._running) >= self._started:
-            self._start_thread()
         job = _Job(function, args, kwargs, timeout, inbox)
         self._waiting.add(job)
-        self._jobs.put(job)
         try:
+            self._crew.put(job)
             value, error = await job.outcome
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, RuntimeError):  # the latter where no thread can be started
             self._waiting.discard(job)
             raise
         if error is None:
@@ -97,35 +94,29 @@ class ThreadExecutor(LocalExecutor):
 
     async def close(self) -> None:
         """Let idle threads end now and busy ones when they return. Waits for nothing; idempotent."""
-        jobs, self._jobs = self._jobs, SimpleQueue()
-        for _ in range(self._started):
-            jobs.put(None)
-        self._started = 0
+        self._crew.dismiss()
         self._running = set()
+        self._crew = self._new_crew()
 
-    def _start_thread(self) -> None:
-        name = f"asynctasq-thread-{self._started + 1}"
-        threading.Thread(target=self._work, args=(self._jobs, self._running), name=name, daemon=True).start()
-        self._started += 1
+    def _new_crew(self) -> Crew[_Job]:
+        return Crew(self._threads, "asynctasq-thread", partial(self._do, self._running))
 
-    def _work(self, jobs: SimpleQueue[_Job | None], running: set[_Job]) -> None:
-        while (job := jobs.get()) is not None:
-            # Running before it is no longer waiting: a job that is in neither set would hide the need for another thread.
-            running.add(job)
-            try:
-                self._waiting.remove(job)
-            except KeyError:
-                running.discard(job)
-            else:
-                job.starts()
-                before = forks()
-                outcome = _call(job.context, job.function, job.args, job.kwargs)
-                end_if_forked(before)
-                running.discard(job)
-                job.ends(outcome)
-                del outcome
-            # An idle thread must not keep the last task alive: its arguments, or its error, whose traceback holds this frame.
-            del job
+    def _do(self, running: set[_Job], job: _Job) -> None:
+        # Running before it is no longer waiting: whoever looks meanwhile must not find it nowhere.
+        running.add(job)
+        try:
+            self._waiting.remove(job)
+        except KeyError:
+            running.discard(job)
+            return
+        job.starts()
+        before = forks()
+        outcome = _call(job.context, job.function, job.args, job.kwargs)
+        end_if_forked(before)
+        running.discard(job)
+        job.ends(outcome)
+        # An error's traceback holds this frame, too: it must not hold the error.
+        del job, outcome
 
 
 class _Job:
