@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import measure, modes, plot, report
 from benchmarks.brokers import Measured, started
-from benchmarks.environments import ROOT, Unavailable, python_of
+from benchmarks.environments import ROOT, Unavailable, python_of, version
 from benchmarks.peers import HERE, PEERS, Broker, Peer
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -29,7 +29,8 @@ def main() -> None:
         rows.main(sys.argv[2:])
         return
     given = _arguments()
-    run: dict[str, object] = {"machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"}
+    place = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    run: dict[str, object] = {"machine": f"{place}, {given.python or version()}"}
     for broker in given.brokers:
         peers = [peer for peer in PEERS if broker in peer.brokers and (not given.peers or peer.name in given.peers)]
         try:

@@ -46,6 +46,12 @@ def python_of(peer: Peer) -> str:
     return str(python)
 
 
+def version() -> str:
+    """Of the interpreter that every peer runs on, for people."""
+    told = subprocess.run([_interpreter(), "-V"], capture_output=True, text=True, check=True)
+    return told.stdout.strip()
+
+
 def _interpreter() -> str:
     for candidate in (os.environ.get("BENCHMARKS_PYTHON"), *(f"python{version}" for version in PYTHONS)):
         found = candidate and shutil.which(candidate)
