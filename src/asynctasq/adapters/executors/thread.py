@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from asynctasq.adapters.executors.copies import end_if_forked, forks
-from asynctasq.adapters.executors.crew import Crew
+from asynctasq.adapters.executors.thread_crew import Crew
 from asynctasq.domain.errors import ConfigurationError, TaskTimeout
 from asynctasq.ports.executor import LocalExecutor
 

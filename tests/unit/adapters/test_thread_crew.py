@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from asynctasq.adapters.executors.crew import Crew
+from asynctasq.adapters.executors.thread_crew import Crew
 
 PATIENCE = 20.0
 """Seconds until what should have happened is taken for what never will."""
