@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -14,9 +15,11 @@ class _JumpingSelector(selectors.DefaultSelector):
     """Looks for I/O without waiting, and lets the time that the loop would have slept pass at once."""
 
     now = 1_000.0
+    stands_still = False
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:  # nothing is scheduled: only a real event can wake the loop
+        # Where nothing is scheduled, or no time passes, only a real event can wake the loop.
+        if timeout is None or (self.stands_still and timeout > 0):
             return super().select(None)
         events = super().select(0)
         if not events and timeout > 0:
@@ -33,6 +36,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._virtual.now
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Generator[None]:
+        """No time passes within the block, which waits for what a thread does: that takes real time, and would be overtaken."""
+        self._virtual.stands_still = True
+        try:
+            yield
+        finally:
+            self._virtual.stands_still = False
 
 
 def run_virtually(main: Coroutine[Any, Any, T]) -> T:

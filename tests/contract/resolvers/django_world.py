@@ -81,6 +81,7 @@ class DjangoWorld(ResolverWorld):
         self.alias = alias
         self.opened: set[Any] = set()
         self.barrier: threading.Barrier | None = None
+        self.have_met = set[int]()
         connection_created.connect(self._on_connection)
 
     async def close(self) -> None:
@@ -132,6 +133,7 @@ class DjangoWorld(ResolverWorld):
     @asynccontextmanager
     async def meeting(self, statements: int) -> AsyncGenerator[None]:
         self.barrier = threading.Barrier(statements)
+        self.have_met = set()
         yield
         self.barrier = None
 
@@ -141,7 +143,10 @@ class DjangoWorld(ResolverWorld):
             connection.execute_wrappers.append(self._meet)
 
     def _meet(self, execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
-        if self.barrier is not None:
+        # Once in each thread: one that has no connection yet asks the server about itself before it asks for a row.
+        thread = threading.get_ident()
+        if self.barrier is not None and thread not in self.have_met:
+            self.have_met.add(thread)
             self.barrier.wait(PATIENCE)
         return execute(sql, params, many, context)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.unit.app.bench import Bench, virtual
-from tests.virtual_time import now, run_virtually
+from tests.virtual_time import VirtualTimeLoop, now, run_virtually
 
 from asynctasq.app.context import current_task
 from asynctasq.domain.errors import DriverUnavailable
@@ -21,7 +21,9 @@ class Hanging:
     """Calls of a plain function, each of which returns when it is told to, long after its timeout."""
 
     def __init__(self, bench: Bench) -> None:
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        self._loop = loop
         self._begun = asyncio.Semaphore(0)
         self._gates: list[threading.Event] = []
         self._bench = bench
@@ -34,8 +36,11 @@ class Hanging:
     async def begin(self) -> str:
         """Dispatch the next one, and return its id when a thread has begun it."""
         self._gates.append(threading.Event())
-        task_id = await self._bench.dispatch(self._function(len(self._gates) - 1))
-        await self._begun.acquire()
+        with (
+            self._loop.standing_still()
+        ):  # else its timeout, set as its thread takes it, might pass before it has begun
+            task_id = await self._bench.dispatch(self._function(len(self._gates) - 1))
+            await self._begun.acquire()
         return task_id
 
     async def lose(self) -> str:
