@@ -89,9 +89,8 @@ class Redis:
         return sum(re.match(r"[\d.]+ \[\d+ (?!lua\])", line) is not None for line in said.splitlines())
 
     def stored(self) -> float:
-        return float(
-            self._ask("EVAL", SIZE_OF_ALL_KEYS, "0")
-        )  # its own sums count buffers and the heap of scripts, too
+        # The server's own sums count buffers and the heap of scripts, too.
+        return float(self._ask("EVAL", SIZE_OF_ALL_KEYS, "0"))
 
     def _info(self, section: str, field: str) -> str:
         lines = dict(line.split(":", 1) for line in self._ask("INFO", section).splitlines() if ":" in line)

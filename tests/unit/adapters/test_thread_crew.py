@@ -41,7 +41,12 @@ def do_nothing() -> None:
     """A job without work."""
 
 
+def refuse(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def until(condition: Callable[[], bool]) -> None:
+    """Look until it is so: a thread that sleeps or has ended tells nobody."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
@@ -131,14 +136,11 @@ def test_threads_of_a_dismissed_crew_end_when_every_job_is_done() -> None:
 
 
 def test_where_no_thread_can_be_started_a_job_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     crew = crew_of(2)
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError, match="can't start"):
-            crew.put(lambda: None)
+            crew.put(do_nothing)
     done = threading.Event()
     crew.put(done.set)
     assert done.wait(PATIENCE)
@@ -146,9 +148,6 @@ def test_where_no_thread_can_be_started_a_job_is_refused(monkeypatch: pytest.Mon
 
 
 def test_where_no_further_thread_can_be_started_those_there_are_do_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     crew = crew_of(2)
     go, done = threading.Event(), threading.Event()
     crew.put(partial(go.wait, PATIENCE))

@@ -36,9 +36,8 @@ class Hanging:
     async def begin(self) -> str:
         """Dispatch the next one, and return its id when a thread has begun it."""
         self._gates.append(threading.Event())
-        with (
-            self._loop.standing_still()
-        ):  # else its timeout, set as its thread takes it, might pass before it has begun
+        # Else its timeout, which is set as a thread takes it, might pass before it has begun.
+        with self._loop.standing_still():
             task_id = await self._bench.dispatch(self._function(len(self._gates) - 1))
             await self._begun.acquire()
         return task_id

@@ -102,13 +102,11 @@ class ThreadExecutor(LocalExecutor):
         return Crew(self._threads, "asynctasq-thread", partial(self._do, self._running))
 
     def _do(self, running: set[_Job], job: _Job) -> None:
-        # Running before it is no longer waiting: whoever looks meanwhile must not find it nowhere.
-        running.add(job)
         try:
             self._waiting.remove(job)
-        except KeyError:
-            running.discard(job)
+        except KeyError:  # cancelled before it began
             return
+        running.add(job)
         job.starts()
         before = forks()
         outcome = _call(job.context, job.function, job.args, job.kwargs)

@@ -53,7 +53,7 @@ class Pool:
             await self._free.acquire()
         try:
             connection = await self._reusable() or await self._connect()
-        except BaseException:
+        except BaseException:  # whoever waits is cancelled, too
             self._free.release()
             raise
         self._in_use.add(connection)
@@ -61,15 +61,13 @@ class Pool:
 
     async def take_back(self, connection: Any, *, works: bool) -> None:
         """End a loan."""
+        self._in_use.discard(connection)
         try:
             if not works:
                 await connection.disconnect(nowait=True)
+            await self._put_back(connection)
         finally:
-            self._in_use.discard(connection)
-            try:
-                await self._put_back(connection)
-            finally:
-                self._free.release()
+            self._free.release()
 
     async def forget_idle(self) -> None:
         """Close the connections that nobody uses: one like them was found dead."""

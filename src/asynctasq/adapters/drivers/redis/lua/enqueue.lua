@@ -18,6 +18,7 @@ for i = 1, n do
     else
         answers[i], ours[id] = 1, true
         records[last + 1], records[last + 2] = id, stamp .. A[3 * i]
+        -- A number as it is: as an argument it is written with 17 digits, and a due time has 16.
         scores[last + 1], scores[last + 2] = delay == 0 and rank or at + delay + i, id
         last = last + 2
     end
