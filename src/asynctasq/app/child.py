@@ -22,7 +22,7 @@ from asynctasq.domain.errors import ModelNotFound, TaskNotFound, UndecodableTask
 from asynctasq.domain.failure import FailedElsewhere
 from asynctasq.domain.message import ModelRef
 from asynctasq.domain.task import ExecutionMode
-from asynctasq.ports.executor import Order, Performer
+from asynctasq.ports.executor import LocalExecutor, Order, Performer
 
 logger = logging.getLogger("asynctasq.child")
 
@@ -61,6 +61,7 @@ class Child(Performer):
         # The worker has looked at the size, by its own limit.
         self._codec = Codec(app.container.serializer(), self._rows, max_body=sys.maxsize)
         self._context = contextvars.copy_context()
+        self._coroutines: LocalExecutor = app.container.event_loop_executor()
         self._runner = asyncio.Runner(loop_factory=NEW_LOOP)
         self._runner.run(self._rows.open(), context=self._context)  # tasks see what was opened here
         self._running: asyncio.Task[Any] | None = None
@@ -113,7 +114,7 @@ class Child(Performer):
         self._runner.close()
 
     def _fetch(self, function: TaskFunction[..., Any], refs: Sequence[ModelRef]) -> Mapping[int, object | None]:
-        """The rows of the arguments. The timeout that has begun is the worker's to watch."""
+        """The rows of the arguments."""
         found: dict[int, object | None] = {}
 
         async def fetch() -> None:
@@ -145,7 +146,7 @@ class Child(Performer):
     ) -> BaseException | None:
         self._running = asyncio.current_task()
         try:
-            await function(*args, **kwargs)
+            await self._coroutines.run(function, args, kwargs, timeout=None)  # the timeout is the worker's to watch
         # As a value: an asyncio task that ends with SystemExit or KeyboardInterrupt takes the loop down with it.
         except BaseException as error:
             return error

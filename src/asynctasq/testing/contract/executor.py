@@ -228,11 +228,15 @@ class ExecutorContract(Contract):
     async def test_a_copy_of_the_process_that_a_function_forks_and_returns_in_ends_there(
         self, executor: Executor, tmp_path: Path, timeout: float | None
     ) -> None:
-        """It has the same connections, claims and pipes: what it did next would be done twice, or told of another task."""
+        """It has the same connections, claims and pipes: what it did next would be done twice, or told of another task.
+
+        It shares what its event loop asks the kernel with, too: where it turned once more, uvloop would abort the process.
+        """
         await self._run(executor, functions.fork, str(tmp_path / "copy"), timeout=timeout)
         copy = int((tmp_path / "copy").read_text(encoding="utf-8"))
         async with asyncio.timeout(PATIENCE):
             await functions.until(lambda: _ended(copy))
+        assert not (tmp_path / "copy.turned").exists()
         if self.local:
             assert _status(copy), "nobody shall take its end for a success"
         with pytest.raises(LookupError if self.local else FailedElsewhere):

@@ -69,13 +69,16 @@ def exit_at_once() -> None:
 
 
 def fork(file: str) -> None:
-    """Leave a copy of the process behind that returns, too, and write down which it is."""
+    """Leave a copy of the process behind that returns, too, and write down which it is, and whether its loop turned again."""
+    loop = _running_loop()
     copy = os.fork()
     if copy:
         Path(file).write_text(str(copy), encoding="utf-8")
     else:  # a second run of a failing suite shall not go on for ever
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(int(LONGEST))
+        if loop is not None:
+            loop.call_soon(_mark, file, "turned")
 
 
 def close_its_output() -> None:
@@ -126,6 +129,13 @@ def _mark(marks: str, what: str) -> None:
 
 def _marked(marks: str, what: str) -> bool:
     return Path(f"{marks}.{what}").exists()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _end(marks: str, error: str | None) -> None:
