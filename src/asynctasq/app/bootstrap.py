@@ -7,7 +7,7 @@ import collections
 import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from asynctasq.app.container import Container
 from asynctasq.app.dispatch import again, id_of
@@ -21,7 +21,7 @@ from asynctasq.domain.task import Task, TaskConfig
 if TYPE_CHECKING:
     from asynctasq.app.parameters import Parameters
     from asynctasq.app.task_function import PendingTask
-    from asynctasq.ports.driver import Enqueued, QueueDriver
+    from asynctasq.ports.driver import QueueDriver
 
 
 class App:
@@ -67,22 +67,23 @@ class App:
 
     async def dispatch_many(self, pending: Sequence[PendingTask]) -> list[str]:
         """Queue many calls; see `asynctasq.tasks.dispatch_many`."""
-        tasks = [(call.task(self.defaults), call.function.parameters) for call in pending]
-        messages = [self._message(task, parameters) for task, parameters in tasks]
+        messages: collections.defaultdict[object | None, list[Message]] = collections.defaultdict(list)
         places: collections.defaultdict[object | None, list[int]] = collections.defaultdict(list)
-        for n, (_, driver) in enumerate(messages):
+        for n, call in enumerate(pending):
+            message, driver = self._message(call.task(self.defaults), call.function.parameters)
+            messages[driver].append(message)
             places[driver].append(n)
-        results: dict[int, Enqueued] = {}
+        results: list[str | AsyncTasQError] = [""] * len(pending)
         for driver, its in places.items():
             dispatcher = await self._connections.dispatcher(driver)
-            results.update(zip(its, await dispatcher.send_all([messages[n][0] for n in its]), strict=True))
-        answers = [results[n] for n in range(len(messages))]
-        failures = [answer.error for answer in answers if answer.error is not None]
-        if failures and len(failures) == len(answers) and isinstance(failures[0], DriverError):
+            for n, result in zip(its, await dispatcher.send_all(messages[driver]), strict=True):
+                results[n] = result
+        failures = [result for result in results if isinstance(result, AsyncTasQError)]
+        if failures and len(failures) == len(results) and isinstance(failures[0], DriverError):
             raise again(next((error for error in failures if isinstance(error, Indeterminate)), failures[0]))
         if failures:
-            raise PartlyDispatched([answer.id if answer.error is None else answer.error for answer in answers])
-        return [answer.id for answer in answers]
+            raise PartlyDispatched(results)
+        return cast("list[str]", results)
 
     def dispatch_sync(self, pending: PendingTask) -> str:
         """Queue one call from code without a running loop; see `PendingTask.dispatch_sync`."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import itertools
 from collections.abc import Sequence
 from typing import TypeAlias
 
 from asynctasq.app import failpoints
 from asynctasq.domain.errors import AsyncTasQError, DriverUnavailable, Indeterminate
 from asynctasq.domain.message import Message
-from asynctasq.ports.driver import Enqueued, EnqueueStatus, QueueDriver
+from asynctasq.ports.driver import Enqueued, QueueDriver
 
 BATCH = 1_000
 """The most messages of one enqueue: bounds a transaction's length and a statement's size."""
@@ -50,19 +51,21 @@ class Dispatcher:
             self._flight = loop.create_task(self._fly())
         return answer
 
-    async def send_all(self, messages: Sequence[Message]) -> list[Enqueued]:
-        """Queue any number of messages; what became of each, in order. What could not be sent has failed with the reason."""
+    async def send_all(self, messages: Sequence[Message]) -> list[str | AsyncTasQError]:
+        """Queue any number of messages; the id of each, in order, or the reason why it is not queued.
+
+        A batch's answers live no longer than it takes to read them: what lives is looked at again and again by the garbage
+        collector, which took a quarter of the time of many calls.
+        """
+
+        async def results(batch: Sequence[Message]) -> list[str | AsyncTasQError]:
+            try:
+                return [answer.error or answer.id for answer in await self.send(batch)]
+            except AsyncTasQError as error:
+                return [error] * len(batch)
+
         batches = [messages[first : first + BATCH] for first in range(0, len(messages), BATCH)]
-        answers = await asyncio.gather(*map(self.send, batches), return_exceptions=True)
-        results: list[Enqueued] = []
-        for batch, answer in zip(batches, answers, strict=True):
-            if isinstance(answer, AsyncTasQError):
-                results += [Enqueued(EnqueueStatus.FAILED, message.id, answer) for message in batch]
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                results += answer
-        return results
+        return list(itertools.chain.from_iterable(await asyncio.gather(*map(results, batches))))
 
     async def _fly(self) -> None:
         """Enqueue what waits, batch after batch, until nothing does."""

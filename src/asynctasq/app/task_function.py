@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
+from typing import Any, Final, Generic, NoReturn, ParamSpec, TypeVar
 
 from asynctasq.app.current import current
 from asynctasq.app.parameters import Parameters
@@ -22,6 +22,9 @@ from asynctasq.domain.task import ExecutionMode, Task, TaskConfig
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_NO_KEYWORDS: Final[Mapping[str, object]] = {}
+"""Instead of the empty dict of each call, so that a call that waits to be queued is an object less."""
 
 
 class TaskFunction(Generic[P, R]):
@@ -80,7 +83,7 @@ class TaskFunction(Generic[P, R]):
                 self._signature.bind(*args, **kwargs)
             except TypeError as error:
                 raise TypeError(f"{self.name}{self._signature}: {error}") from None
-        return PendingTask(self, args, kwargs)
+        return PendingTask(self, args, kwargs or _NO_KEYWORDS)
 
     def delay(self, *_args: object, **_kwargs: object) -> NoReturn:
         """Not how it is done here; says what to type instead.
@@ -174,6 +177,10 @@ class PendingTask:
         """
         self._used = True
         return current().dispatch_sync(self)
+
+    def use(self) -> None:
+        """Mark this pending task as used: what happens to it is told to whom it was given."""
+        self._used = True
 
     def task(self, defaults: TaskConfig) -> Task:
         """The task to be queued, under an app's defaults. Marks this pending task as used."""

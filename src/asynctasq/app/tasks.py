@@ -190,4 +190,6 @@ def _all_pending(pending: Iterable[PendingTask]) -> list[PendingTask]:
     for call in calls:
         if not isinstance(cast("object", call), PendingTask):
             raise TypeError(f"dispatch_many() takes bound calls, not {call!r}: write [f(1), f(2)]")
+    for call in calls:  # before the first is encoded: if that fails, the others have not been forgotten
+        call.use()
     return calls

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,11 +16,11 @@ from asynctasq.app.drivers import Drivers
 from asynctasq.app.registry import REGISTRY, Registry
 from asynctasq.app.settings import load_settings
 from asynctasq.app.task_function import PendingTask, TaskFunction
-from asynctasq.domain.errors import ConfigurationError, InvalidName, UnknownDriver
+from asynctasq.domain.errors import ConfigurationError, InvalidName, SerializationError, UnknownDriver
 from asynctasq.domain.retry import RetryPolicy
 from asynctasq.domain.task import ExecutionMode, Task, TaskConfig
 from asynctasq.drivers.memory_driver import MemoryDriver
-from asynctasq.tasks import task
+from asynctasq.tasks import dispatch_many, task
 
 DEFAULTS = TaskConfig()
 
@@ -266,6 +266,23 @@ def test_a_used_pending_task_does_not_warn() -> None:
         chained = plain(1).delay(3).on_queue("q")
         bound(chained)
         del chained
+
+
+@pytest.mark.asyncio
+async def test_one_call_that_cannot_travel_leaves_none_of_many_queued_and_no_other_is_said_to_be_forgotten() -> None:
+    driver = MemoryDriver()
+    function = TaskFunction(plain.fn, name="t:plain", named=True, options={"driver": driver}, mode=ExecutionMode.ASYNC)
+    calls = [function(1), function(cast("Any", object())), function(3)]
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(SerializationError, match="argument 'a' of task 't:plain'"):
+            await dispatch_many(calls)
+        del calls
+    assert [str(each.message) for each in told] == []
+    await dispatch_many([function(4)])
+    await driver.connect()
+    assert [stats.ready for stats in await driver.stats(["default"])] == [1]
+    await driver.close()
 
 
 def test_awaiting_a_pending_task_says_what_to_type() -> None:
