@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
@@ -22,7 +23,12 @@ RESERVED: Final = range(0x02, 0x20)
 
 # msgpack writes these without asking `default`, as bytes or as whatever their code says.
 _LOOKALIKES: Final = frozenset({bytearray, memoryview, msgpack.ExtType, msgpack.Timestamp})
-_NOT_BLOB_OR_EXT: Final = bytes(set(range(256)) - {*range(0xC4, 0xCA), *range(0xD4, 0xD9)})
+_BLOB_OR_EXT: Final = bytes([*range(0xC4, 0xCA), *range(0xD4, 0xD9)])
+_NOT_BLOB_OR_EXT: Final = bytes(set(range(256)) - set(_BLOB_OR_EXT))
+_has_blob_or_ext: Final = re.compile(b"[%b]" % _BLOB_OR_EXT).search
+
+_SHORT: Final = 1_000
+"""Bytes up to which a search is faster than a translation, which takes 0.2 µs to begin with and is ten times as fast then."""
 
 
 class MsgpackSerializer(Serializer):
@@ -70,7 +76,7 @@ class MsgpackSerializer(Serializer):
 
 def _pack(value: object) -> bytes:
     packed = _packer().pack(value)
-    if packed.translate(None, _NOT_BLOB_OR_EXT):
+    if _has_blob_or_ext(packed) if len(packed) < _SHORT else packed.translate(None, _NOT_BLOB_OR_EXT):
         _refuse_lookalikes(value)
     return packed
 
