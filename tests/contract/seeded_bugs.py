@@ -562,7 +562,7 @@ BUGS = [
     Bug(
         "overwrites a message whose id comes again",
         "postgres",
-        [Edit("sql/enqueue.sql", "DO NOTHING", "DO UPDATE SET body = excluded.body")],
+        [Edit("statements.py", "DO NOTHING", "DO UPDATE SET body = excluded.body")],
         ["test_an_id_that_is_ready_is_a_duplicate_and_changes_nothing"],
     ),
     Bug(

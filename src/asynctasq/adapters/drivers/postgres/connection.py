@@ -11,7 +11,7 @@ import asyncpg
 from asyncpg.exceptions import ClientConfigurationError
 
 from asynctasq.adapters.drivers.postgres.faults import CONTENDED, THEIRS, translated
-from asynctasq.domain.errors import ConfigurationError
+from asynctasq.domain.errors import ConfigurationError, DriverUnavailable
 
 PATIENCE = 4.5
 """Seconds for one statement, connecting included: the port allows a verb five."""
@@ -136,6 +136,15 @@ class Server:
             return await self._exchange(statement, arguments)
         except CONTENDED as error:
             raise translated(error, self.location, sent=True) from error
+
+    async def ask_unless_known(self, statement: str, *arguments: object) -> list[Any] | None:
+        """As `ask`; None, and nothing is carried out, if a row that it stores is there already."""
+        try:
+            return await self.ask(statement, *arguments)
+        except DriverUnavailable as error:
+            if isinstance(error.__cause__, asyncpg.UniqueViolationError):
+                return None
+            raise
 
     async def run(self, script: str) -> None:
         """Carry out a script of several statements. Raises as `ask`."""

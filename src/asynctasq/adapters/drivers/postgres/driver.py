@@ -17,7 +17,7 @@ from asynctasq.adapters.background import Background
 from asynctasq.adapters.drivers.postgres import examination
 from asynctasq.adapters.drivers.postgres.connection import Address, Server
 from asynctasq.adapters.drivers.postgres.doorbell import Doorbell, Herald
-from asynctasq.adapters.drivers.postgres.statements import statement
+from asynctasq.adapters.drivers.postgres.statements import passing_over_known, statement
 from asynctasq.adapters.drivers.postgres.suitability import check
 from asynctasq.adapters.drivers.postgres.values import (
     Key,
@@ -195,13 +195,16 @@ class PostgresDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Installable
         stored = [message for message, refusal in zip(messages, refusals, strict=True) if refusal is None]
         new: set[tuple[str, str]] = set()
         if stored:
-            rows = await server.ask(
-                self._sql("enqueue"),
+            insert = self._sql("enqueue")
+            columns = (
                 [message.queue for message in stored],
                 [message.id for message in stored],
                 [message.body for message in stored],
                 [in_microseconds(message.delay) for message in stored],
             )
+            rows = await server.ask_unless_known(insert, *columns)
+            if rows is None:  # some of them were sent before, and the answer was lost
+                rows = await server.ask(passing_over_known(insert), *columns)
             new = {(row["queue"], row["id"]) for row in rows}
             self._tell(queue for queue, _ in new)
         return answers.of_enqueue(messages, refusals, new)
