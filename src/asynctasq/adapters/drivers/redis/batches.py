@@ -47,12 +47,12 @@ class Batches:
         script: Script,
         items: Sequence[tuple[str, Iterable[Any]]],
         first: Sequence[Any] = (),
-    ) -> list[Any]:
-        """Run a script for items, each in its queue: one round trip, and an answer or a refusal per item, in order.
+    ) -> list[bool | AsyncTasQError]:
+        """Run a script for items, each in its queue, in one round trip; per item, in order, whether it was done, or a refusal.
 
         Args:
             server: which runs it.
-            script: takes what comes first, and then the values of item after item; answers item by item.
+            script: takes what comes first, then the values of item after item; answers the places of those that it has not done.
             items: the queue and the values of each.
             first: comes before them.
 
@@ -75,15 +75,16 @@ class Batches:
         replies = await server.ask_each(*commands)
         if new:
             self._note_registered(new, replies.pop(0))
-        answers: list[Any] = [None] * len(items)
-        refusals = 0
+        if all(isinstance(reply, DriverError) for reply in replies):
+            raise replies[0]
+        answers: list[bool | AsyncTasQError] = [True] * len(items)
         for (_, part), reply in zip(parts, replies, strict=True):
-            is_refused = isinstance(reply, AsyncTasQError)
-            refusals += isinstance(reply, DriverError)
-            for n, answer in zip(part, [reply] * len(part) if is_refused else reply, strict=True):
-                answers[n] = answer
-        if refusals == len(parts):
-            raise answers[0]
+            if isinstance(reply, AsyncTasQError):
+                for n in part:
+                    answers[n] = reply
+            else:
+                for place in reply:
+                    answers[part[place]] = False
         return answers
 
     async def run_in_any_queue(self, server: Asked, script: Script, ids: Sequence[str]) -> list[bool]:

@@ -31,7 +31,6 @@ from asynctasq.adapters.drivers.redis.values import (
     packed_id,
 )
 from asynctasq.domain.errors import (
-    AsyncTasQError,
     ConfigurationError,
     CorruptMessage,
     DriverClosed,
@@ -177,10 +176,12 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Se
         answers: list[Enqueued] = []
         for message, refusal in zip(messages, refusals, strict=True):
             match refusal or next(created):
-                case AsyncTasQError() as error:
+                case True:
+                    answers.append(Enqueued(EnqueueStatus.CREATED, message.id))
+                case False:
+                    answers.append(Enqueued(EnqueueStatus.DUPLICATE, message.id))
+                case error:
                     answers.append(Enqueued(EnqueueStatus.FAILED, message.id, error))
-                case is_new:
-                    answers.append(Enqueued(EnqueueStatus.CREATED if is_new else EnqueueStatus.DUPLICATE, message.id))
         return answers
 
     async def claim(
@@ -223,11 +224,12 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Se
         answers: list[Extended] = []
         for kept in await self._batches.run_for_each(server, scripts.EXTEND, items, [in_microseconds(lease)]):
             match kept:
-                case AsyncTasQError() as error:
+                case True:
+                    answers.append(Extended(ExtendStatus.KEPT, deadline=began + lease))
+                case False:
+                    answers.append(Extended(ExtendStatus.LOST))
+                case error:
                     answers.append(Extended(ExtendStatus.FAILED, error=error))
-                case is_kept:
-                    lost = Extended(ExtendStatus.LOST)
-                    answers.append(Extended(ExtendStatus.KEPT, deadline=began + lease) if is_kept else lost)
         return answers
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[Settled]:
@@ -373,10 +375,12 @@ class RedisDriver(QueueDriver, DeadLetters, Inspector, Purgeable, Examinable, Se
         answers: list[Settled] = []
         for settlement in settlements:
             match refusal_of_follow_ups("Redis") if settlement.then else next(done):
-                case AsyncTasQError() as error:
+                case True:
+                    answers.append(_DONE)
+                case False:
+                    answers.append(_LOST)
+                case error:
                     answers.append(Settled(SettleStatus.FAILED, error))
-                case is_done:
-                    answers.append(_DONE if is_done else _LOST)
         return answers
 
     def _complain(self, queue: str, problem: str) -> None:

@@ -1,5 +1,5 @@
 -- Store messages. KEYS: a queue's. A: per message its id, its delay in microseconds and its body.
--- Answers per message: 1 if it is new, 0 if it is there already, alive or dead.
+-- Answers the places, from 0, of those that are there already, alive or dead.
 check_keys()
 local at = now()
 local n = #A / 3
@@ -10,13 +10,13 @@ local ids = {}
 for i = 1, n do ids[i] = A[3 * i - 2] end
 local there = values_of(K.messages, ids)
 local any_dead = redis.call('HLEN', K.dead) > 0
-local answers, records, scores, last, ours = {}, {}, {}, 0, {}
+local known, records, scores, last, ours = {}, {}, {}, 0, {}
 for i = 1, n do
     local id, delay = ids[i], A[3 * i - 1]
     if there[i] or ours[id] or (any_dead and redis.call('HEXISTS', K.dead, id) == 1) then
-        answers[i] = 0
+        known[#known + 1] = i - 1
     else
-        answers[i], ours[id] = 1, true
+        ours[id] = true
         records[last + 1], records[last + 2] = id, stamp .. A[3 * i]
         -- A number as it is: as an argument it is written with 17 digits, and a due time has 16.
         scores[last + 1], scores[last + 2] = delay == 0 and rank or at + delay + i, id
@@ -29,4 +29,4 @@ if last > 0 then
     in_parts(scores, function(...) redis.call('ZADD', K.due, ...) end)
     wake()
 end
-return answers
+return known

@@ -1,11 +1,11 @@
 -- Carry out verdicts in order. KEYS: a queue's. A: how many errors are kept of a message, then per settlement its id,
 -- its token, a verdict ('ack', 'retry', 'release', 'dead'), and three values: the delay in microseconds, the reason, the error.
--- Answers per settlement: 1 if its token was valid.
+-- Answers the places, from 0, of those whose token is not valid.
 check_keys()
 without_memory()
 local kept = A[1]
 local at = now()
-local ids, answers, acked, settled = {}, {}, {}, {}
+local ids, lost, acked, settled = {}, {}, {}, {}
 for i = 2, #A, 6 do ids[#ids + 1] = A[i] end
 local states = values_of(K.states, ids)
 local shown = false
@@ -29,9 +29,9 @@ for i, id in ipairs(ids) do
     local given = 6 * i - 4
     local token, verdict, delay = A[given + 1], A[given + 2], A[given + 3]
     local holder, attempts, expiries = state_of(states[i])
-    local valid = token == holder and holder ~= FREE and not settled[id]
-    answers[i] = valid and 1 or 0
-    if valid then
+    if not (token == holder and holder ~= FREE and not settled[id]) then
+        lost[#lost + 1] = i - 1
+    else
         settled[id] = true
         if verdict == 'ack' then
             acked[#acked + 1] = id
@@ -50,4 +50,4 @@ for i, id in ipairs(ids) do
 end
 forget(acked)
 if shown then wake() end
-return answers
+return lost
