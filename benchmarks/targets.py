@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from benchmarks.peers import HERE, PEERS, Broker
@@ -19,7 +19,8 @@ class Target:
 
     Attributes:
         measure: of which figure.
-        against: the best at-least-once "peer", the "bare" loop, "absolute", or a peer's name.
+        against: the best at-least-once "peer", the best "async peer" of them, which has a loop to hold up, the "bare" loop,
+            "absolute", or a peer's name.
         goal: the ratio to ours over theirs, or the figure itself.
         least: whether the goal is a minimum; else it is a maximum.
     """
@@ -55,7 +56,7 @@ TARGETS = (
     Target("redis", DRAIN, "peer", 8),
     Target("redis", SYNC, "peer", 6),
     Target("redis", DRAIN, "bare", 0.30),
-    Target("redis", SINGLE, "peer", 0.9),
+    Target("redis", SINGLE, "async peer", 0.9),
     Target("redis", GATHER, "peer", 4),
     Target("redis", MANY, "peer", 5),
     Target("redis", P50, "peer", 1, least=False),
@@ -119,6 +120,8 @@ def _is_rival(name: str, target: Target) -> bool:
     match target.against:
         case "peer":
             return name != HERE and not peer.bare and peer.acks == "after"
+        case "async peer":
+            return "gather" in peer.ways and _is_rival(name, replace(target, against="peer"))
         case "bare":
             return peer.bare
         case _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -51,7 +52,7 @@ class Shop:
         self.held.append(pool.checkedout())
 
     async def run(self, function: Any, **options: Any) -> None:
-        mode = ExecutionMode.of(is_async=asyncio.iscoroutinefunction(function), process=False)
+        mode = ExecutionMode.of(is_async=inspect.iscoroutinefunction(function), process=False)
         task = TaskFunction(function, name="t:it", named=True, options=options, mode=mode)
         self.registry.add(task)
         await self.driver.connect()

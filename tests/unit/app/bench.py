@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
@@ -36,7 +37,7 @@ class Bench:
         self.started_at: list[float] = []
 
     def task(self, function: Callable[..., Any], **options: Any) -> TaskFunction[..., Any]:
-        is_async = asyncio.iscoroutinefunction(function)
+        is_async = inspect.iscoroutinefunction(function)
         mode = ExecutionMode.of(is_async=is_async, process=False)
         made = TaskFunction(function, name=f"t:{function.__name__}", named=True, options=options, mode=mode)
         self.registry.add(made)

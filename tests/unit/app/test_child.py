@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import inspect
 import os
 import signal
 import threading
@@ -34,7 +35,7 @@ class Nursery:
         self.child = Child(self.app)
 
     def perform(self, function: Callable[..., Any], *args: object) -> None:
-        mode = ExecutionMode.of(is_async=asyncio.iscoroutinefunction(function), process=True)
+        mode = ExecutionMode.of(is_async=inspect.iscoroutinefunction(function), process=True)
         name = f"t:{function.__name__}"
         self.app.registry.add(TaskFunction(function, name=name, named=True, options={}, mode=mode))
         self.order(name, *args)

@@ -122,7 +122,10 @@ class Settling(DriverPromises):
             watching = asyncio.create_task(watch(sibling))
             moves: list[Verdict] = [Retry(delay=0.0, error="moved"), Release()] * 20
             for verdict in [*moves, DeadLetter(reason="moved")]:
-                await settle(driver, await take_one(driver, queue), verdict)
+                claim = await take_one(driver, queue)
+                await asyncio.sleep(0)  # a driver that does without I/O may give way to nobody
+                await settle(driver, claim, verdict)
+                await asyncio.sleep(0)
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
