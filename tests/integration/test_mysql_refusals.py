@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from tests.services import Server, free_port
+from tests.services import Server, free_port, tls
 from tests.services import mariadb as service
 
 from asynctasq.adapters.drivers.mysql.suitability import Fitness, fitness_of
@@ -68,11 +68,11 @@ def certify(folder: Path) -> None:
 
     for name in ("ca", "other"):
         key = ["-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key"]
-        openssl("req", "-x509", *key, "-out", f"{name}.pem", "-subj", f"/CN={name}", "-days", "2")
+        openssl("req", "-x509", *key, "-out", f"{name}.pem", "-subj", f"/CN={name}", "-days", "2", *tls.SIGNS)
     openssl(
         "req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost"
     )
-    (folder / "names").write_text("subjectAltName=DNS:localhost")
+    (folder / "names").write_text(tls.NAMES.format("DNS:localhost"))
     signer = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names"]
     openssl("x509", "-req", "-in", "server.csr", "-out", "server.pem", *signer)
     for file in (folder, *folder.iterdir()):
