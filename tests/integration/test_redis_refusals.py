@@ -220,3 +220,32 @@ async def test_more_requests_than_connections_wait_for_one_and_say_so_when_none_
     (stats,) = await driver.stats([QUEUE])
     assert stats.ready == 50
     await driver.close()
+
+
+async def test_what_is_no_answer_is_taken_for_none_and_nothing_more_is_read_from_there(
+    server: Server, admin: redis.asyncio.Redis
+) -> None:
+    """What comes behind it, which would be taken for the answer to the next request, is that to this one."""
+    spoils = False
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool) -> None:
+        nonlocal spoils
+        while data := await reader.read(65_536):
+            if answers and spoils:
+                spoils, data = False, b"no answer\r\n" + data
+            writer.write(data)
+        writer.close()
+
+    async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection("127.0.0.1", server.port)
+        await asyncio.gather(pump(reader, there[1], answers=False), pump(there[0], writer, answers=True))
+
+    async with await asyncio.start_server(between, "127.0.0.1", 0) as listening:
+        driver = RedisDriver(f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+        await driver.connect()
+        spoils = True
+        with pytest.raises(Indeterminate):
+            await put(driver, "spoilt")
+        (stats,) = await driver.stats([QUEUE])
+        assert stats.ready == 1
+        await driver.close()

@@ -12,7 +12,7 @@ from redis import exceptions as theirs
 
 from asynctasq.adapters.drivers.redis import scripts
 from asynctasq.adapters.drivers.redis.faults import LOST, translated
-from asynctasq.adapters.drivers.redis.node import PATIENCE
+from asynctasq.adapters.drivers.redis.node import PATIENCE, hang_up
 from asynctasq.adapters.drivers.redis.pool import Pool
 from asynctasq.domain.errors import AsyncTasQError, DriverUnavailable, Indeterminate
 
@@ -129,7 +129,7 @@ class Server(Asked):
                 replies = [await _reply(connection) for _ in commands]
                 if any(isinstance(reply, theirs.ReadOnlyError) for reply in replies):
                     # It has become a replica. The name may lead to the new primary, but only a new connection.
-                    await connection.disconnect(nowait=True)
+                    await hang_up(connection)
                     await self._pool.forget_idle()
         except (theirs.RedisError, OSError, TimeoutError) as error:
             if sent and isinstance(error, LOST):
@@ -158,8 +158,10 @@ async def _send(connection: Any, packed: bytes) -> None:
 async def _reply(connection: Any) -> Any:
     """The next reply; what the server refuses is a reply too."""
     try:
-        return await connection.read_response()
+        return await connection.read_response(disconnect_on_error=False)
     except LOST:
         raise
+    except theirs.InvalidResponse as error:  # whatever comes after it cannot be told apart
+        raise theirs.ConnectionError(str(error)) from error
     except theirs.RedisError as error:
         return error

@@ -16,7 +16,7 @@ from typing import Any
 from redis import exceptions as theirs
 
 from asynctasq.adapters.drivers.redis.connection import Asked
-from asynctasq.adapters.drivers.redis.node import PATIENCE
+from asynctasq.adapters.drivers.redis.node import PATIENCE, hang_up
 
 logger = logging.getLogger("asynctasq.redis")
 
@@ -95,7 +95,7 @@ class Doorbell:
                     await self._attend(connection)
                 finally:
                     self._connection = None
-                    await connection.disconnect(nowait=True)
+                    await hang_up(connection)
             except theirs.NoPermissionError as error:
                 self._complain(error)
                 self._pause = FORBIDDEN_PAUSE

@@ -36,7 +36,7 @@ class Node:
         try:
             await connection.connect()
         except BaseException:  # while it was introducing itself, perhaps
-            await connection.disconnect(nowait=True)
+            await hang_up(connection)
             raise
         return connection
 
@@ -57,3 +57,15 @@ class Node:
             max_connections=1,
             **self._options,
         )
+
+
+async def hang_up(connection: Any) -> None:
+    """Close a connection at once, whatever is still on its way.
+
+    Over TLS the client closes it when the other side has agreed, which may be silent, or answer when the loop has ended: the
+    socket would stay open.
+    """
+    writer = getattr(connection, "_writer", None)
+    if writer is not None:
+        writer.transport.abort()
+    await connection.disconnect(nowait=True)

@@ -8,6 +8,8 @@ from typing import Any
 
 from redis import exceptions as theirs
 
+from asynctasq.adapters.drivers.redis.node import hang_up
+
 CROWDED = 4.0
 """Seconds to wait for one of the connections that are all in use: less than a verb has, so that it can say so."""
 
@@ -64,7 +66,7 @@ class Pool:
         self._in_use.discard(connection)
         try:
             if not works:
-                await connection.disconnect(nowait=True)
+                await hang_up(connection)
             await self._put_back(connection)
         finally:
             self._free.release()
@@ -73,7 +75,7 @@ class Pool:
         """Close the connections that nobody uses: one like them was found dead."""
         idle, self._idle = self._idle, []
         for connection in idle:
-            await connection.disconnect(nowait=True)
+            await hang_up(connection)
 
     async def renew(self) -> None:
         """Close every connection, those in use when they are done: new ones lead elsewhere."""
@@ -83,15 +85,14 @@ class Pool:
     async def close(self) -> None:
         """Close every connection, also those in use."""
         self._is_closed = True
-        await asyncio.gather(
-            *(connection.disconnect() for connection in [*self._idle, *self._in_use]), return_exceptions=True
-        )
-        self._idle.clear()
+        for connection in list(self._in_use):
+            await hang_up(connection)
+        await self.forget_idle()
 
     async def _put_back(self, connection: Any) -> None:
         if self._is_closed or connection in self._outdated:
             self._outdated.discard(connection)
-            await connection.disconnect(nowait=True)
+            await hang_up(connection)
         elif connection.is_connected:
             self._idle.append(connection)
 
@@ -100,7 +101,7 @@ class Pool:
             connection = self._idle.pop()
             if await _works(connection):
                 return connection
-            await connection.disconnect(nowait=True)
+            await hang_up(connection)
         return None
 
 

@@ -15,7 +15,7 @@ from redis import exceptions as theirs
 
 from asynctasq.adapters.drivers.redis.address import Address
 from asynctasq.adapters.drivers.redis.connection import Command, Server
-from asynctasq.adapters.drivers.redis.node import Node
+from asynctasq.adapters.drivers.redis.node import Node, hang_up
 
 ASKED_FOR = 1.0
 """Seconds for one sentinel: the next one may answer within the time that a verb has."""
@@ -94,7 +94,7 @@ class Watched:
                 # It was until a moment ago, and the sentinels have not agreed on another.
                 raise theirs.ReadOnlyError("no primary at present")  # noqa: TRY301 -- as whatever else is wrong with it
         except BaseException:
-            await connection.disconnect(nowait=True)
+            await hang_up(connection)
             raise
         return connection
 
@@ -131,4 +131,4 @@ async def _ask(sentinel: Node, service: str) -> Any:
         await connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)
         return await connection.read_response()
     finally:
-        await connection.disconnect(nowait=True)
+        await hang_up(connection)
