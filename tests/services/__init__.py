@@ -182,16 +182,21 @@ class Server:
         return self._keeper.stdout.readline().strip()
 
 
-def free_port() -> int:
-    """A loopback port that is free at this moment."""
+def free_port(*, and_at: int = 0) -> int:
+    """A loopback port that is free at this moment.
+
+    Args:
+        and_at: how far above it the port lies that must be free as well.
+    """
     while True:
         port = random.SystemRandom().choice(PORTS)  # the global one is seeded alike in every test process
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        try:
+            for each in {port, port + and_at}:
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", each))
+        except OSError:
+            continue
+        return port
 
 
 def _insisted(service: str) -> Origin | None:

@@ -20,6 +20,9 @@ SERVICE = "shop"
 
 SLOTS = 16_384
 
+BUS = 10_000
+"""How far above its port a node of a cluster talks to the others."""
+
 HASTY, CALM = 1.0, 60.0
 """Seconds of silence after which a primary counts as dead, where a test kills it and where none does: a machine that is busy for
 a second must not look like one that died."""
@@ -106,7 +109,7 @@ def cluster(
         for _ in range(4 if replicated else 3):
             secured: list[str] = []
             if authority is not None:
-                ports.append(free_port())
+                ports.append(free_port(and_at=BUS))  # given as an option, it stays the same if it does not start
                 secured = [*over_tls(authority, ports[-1]), "--tls-cluster", "yes"]
             nodes.append(stack.enter_context(server(only, options=[*options, *secured])))
         clients = [stack.enter_context(redis.Redis(port=node.port, decode_responses=True)) for node in nodes]
