@@ -35,7 +35,8 @@ def init(config: Mapping[str, object] | str | None = None, *, tortoise_config: M
 
 def current() -> App:
     """The app of the last `init()`; without one, an app with the settings of the environment."""
-    return cast("App", _bootstrap().current())
+    app: App = _bootstrap().current()
+    return app
 
 
 @functools.cache

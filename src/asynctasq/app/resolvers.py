@@ -34,6 +34,7 @@ class Resolvers:
 
     def __init__(self, known: Mapping[str, Known], others: Callable[[], Mapping[str, Known]] | None = None) -> None:
         self._unseen = dict(known)
+        self._await_unseen()
         self._others = others
         self._built: dict[str, ModelResolver] = {}
         self._in_use: Sequence[ModelResolver] = ()
@@ -47,7 +48,8 @@ class Resolvers:
         if self._others is not None:
             self._unseen |= {orm: known for orm, known in self._others().items() if orm not in self._built}
             self._others = None
-        if self._unseen:
+            self._await_unseen()
+        if not sys.modules.keys().isdisjoint(self._awaited):
             for known in list(self._unseen.values()):
                 if known.module in sys.modules:
                     self.add(known.build())
@@ -56,6 +58,7 @@ class Resolvers:
     def add(self, resolver: ModelResolver) -> None:
         """Use a resolver that was built elsewhere, whether its ORM is imported or not."""
         self._unseen.pop(resolver.orm, None)
+        self._await_unseen()
         self._built[resolver.orm] = resolver
         self._in_use = tuple(self._built.values())
 
@@ -63,3 +66,7 @@ class Resolvers:
         """The resolver of an ORM; None if it is not in use."""
         self.in_use()
         return self._built.get(orm)
+
+    def _await_unseen(self) -> None:
+        """Note the modules to look for, as a set: every dispatch looks for them."""
+        self._awaited = frozenset(known.module for known in self._unseen.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 import uuid
 
@@ -30,3 +32,22 @@ def test_every_bit_that_is_left_to_chance_is() -> None:
     fixed = (0xF << 76) | (0b11 << 62)
     assert ever_set & ~fixed == (1 << 80) - 1 & ~fixed
     assert always_set & ~fixed == 0
+
+
+def test_processes_that_were_forked_from_one_have_chances_of_their_own() -> None:
+    program = """
+import os
+from asynctasq.app.seams import uuid7
+uuid7()  # which leaves chances over
+for _ in range(2):
+    if os.fork() == 0:
+        print("\\n".join(uuid7() for _ in range(1_000)))
+        raise SystemExit
+for _ in range(2):
+    os.wait()
+print("\\n".join(uuid7() for _ in range(1_000)))
+"""
+    ids = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert len(ids) == 3_000
+    # The time that they begin with could tell them apart, by luck.
+    assert len({id[15:] for id in ids}) == 3_000

@@ -1,4 +1,5 @@
--- Store messages. KEYS: a queue's. A: per message its id, its delay in microseconds and its body.
+-- Store messages, a thousand at most, which Lua's stack holds. KEYS: a queue's. A: per message its id, its delay in microseconds
+-- and its body.
 -- Answers the places, from 0, of those that are there already, alive or dead.
 check_keys()
 local at = now()
@@ -8,7 +9,7 @@ local rank = next_rank(at, n)
 local stamp = struct.pack('>d', at)
 local ids = {}
 for i = 1, n do ids[i] = A[3 * i - 2] end
-local there = values_of(K.messages, ids)
+local there = redis.call('HMGET', K.messages, unpack(ids))
 local any_dead = redis.call('HLEN', K.dead) > 0
 local known, records, scores, last, ours = {}, {}, {}, 0, {}
 for i = 1, n do
@@ -25,8 +26,8 @@ for i = 1, n do
     rank = rank + 1
 end
 if last > 0 then
-    in_parts(records, function(...) redis.call('HSET', K.messages, ...) end)
-    in_parts(scores, function(...) redis.call('ZADD', K.due, ...) end)
+    redis.call('HSET', K.messages, unpack(records))
+    redis.call('ZADD', K.due, unpack(scores))
     wake()
 end
 return known
