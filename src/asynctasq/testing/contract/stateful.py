@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import unittest
+import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -140,6 +141,8 @@ class _Machine(RuleBasedStateMachine):
         self.model = _Model()
         self.names = (new_queue(), new_queue())
         self.serial = itertools.count(1)
+        # The same steps must be the same again, also where a driver goes by ids, as it may for messages that are due at once.
+        self.ids = map(str, map(_uuid, itertools.count(uuid.uuid4().int >> 1)))
         self.sent: list[Message] = []
         self.held: list[Claim] = []
         self.loop = asyncio.Runner()
@@ -160,7 +163,9 @@ class _Machine(RuleBasedStateMachine):
     def enqueue(self, places: Sequence[tuple[int, int]]) -> None:
         """Messages that are new."""
         batch = [
-            message(self.names[queue], str(next(self.serial)).encode(), delay=delay * self.harness.unit)
+            message(
+                self.names[queue], str(next(self.serial)).encode(), id=next(self.ids), delay=delay * self.harness.unit
+            )
             for queue, delay in places
         ]
         self.expect_enqueued(batch)
@@ -341,6 +346,10 @@ class _Machine(RuleBasedStateMachine):
                 kept = [past.error for past in dead.history]
                 assert kept == grave.errors[len(grave.errors) - len(kept) :]
                 assert kept or not (grave.errors and self.driver.capabilities.attempt_history)
+
+
+def _uuid(number: int) -> uuid.UUID:
+    return uuid.UUID(int=number)
 
 
 def _latest(items: Sequence[_T], which: int) -> _T:
