@@ -75,7 +75,7 @@ class Batches:
         replies = await server.ask_each(*commands)
         if new:
             self._note_registered(new, replies.pop(0))
-        if all(isinstance(reply, DriverError) for reply in replies):
+        if isinstance(replies[0], DriverError) and all(isinstance(reply, DriverError) for reply in replies):
             raise replies[0]
         answers: list[bool | AsyncTasQError] = [True] * len(items)
         for (_, part), reply in zip(parts, replies, strict=True):

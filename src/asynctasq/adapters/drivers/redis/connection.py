@@ -122,12 +122,12 @@ class Server(Asked):
     async def _exchange(self, commands: Sequence[Command], until: float) -> list[Any]:
         sent = False
         try:
-            async with asyncio.timeout_at(until), self._pool.connection() as connection:
+            async with self._pool.connection(until) as connection:
                 packed = b"".join(map(_pack, commands))  # the client's own way to pack takes four times as long
                 sent = True
                 await _send(connection, packed)
                 replies = [await _reply(connection) for _ in commands]
-                if any(isinstance(reply, theirs.ReadOnlyError) for reply in replies):
+                if theirs.ReadOnlyError in map(type, replies):
                     # It has become a replica. The name may lead to the new primary, but only a new connection.
                     await hang_up(connection)
                     await self._pool.forget_idle()

@@ -59,13 +59,18 @@ class Node:
         )
 
 
+def abort(connection: Any) -> None:
+    """Let a connection be lost, now, to whoever reads from it or writes to it."""
+    writer = getattr(connection, "_writer", None)
+    if writer is not None:
+        writer.transport.abort()
+
+
 async def hang_up(connection: Any) -> None:
     """Close a connection at once, whatever is still on its way.
 
     Over TLS the client closes it when the other side has agreed, which may be silent, or answer when the loop has ended: the
     socket would stay open.
     """
-    writer = getattr(connection, "_writer", None)
-    if writer is not None:
-        writer.transport.abort()
+    abort(connection)
     await connection.disconnect(nowait=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 from redis import exceptions as theirs
 
-from asynctasq.adapters.drivers.redis.node import hang_up
+from asynctasq.adapters.drivers.redis.faults import LOST
+from asynctasq.adapters.drivers.redis.node import abort, hang_up
 
 CROWDED = 4.0
 """Seconds to wait for one of the connections that are all in use: less than a verb has, so that it can say so."""
@@ -33,28 +34,35 @@ class Pool:
         self._outdated: set[Any] = set()
         self._is_closed = False
 
-    def connection(self) -> _Loan:
+    def connection(self, until: float) -> _Loan:
         """A connection for a block, which works as far as is known.
 
         If the block raises it is closed, as a reply may still be on its way.
 
+        Args:
+            until: when the block is to end, by the loop's clock: it is closed then.
+
         Raises:
             redis.ConnectionError: none came free in time, or a new one could not be made.
+            TimeoutError: it was not made in time, or the block had not ended in time.
         """
-        return _Loan(self)
+        return _Loan(self, until)
 
-    async def take(self) -> Any:
-        """Begin a loan."""
+    async def take(self, until: float) -> Any:
+        """Begin a loan; `until` is when to give up."""
         if self._free.locked():
             try:
-                async with asyncio.timeout(CROWDED):
+                async with asyncio.timeout_at(min(until, asyncio.get_running_loop().time() + CROWDED)):
                     await self._free.acquire()
             except TimeoutError:
                 raise theirs.ConnectionError("No connection available") from None
         else:
             await self._free.acquire()
         try:
-            connection = await self._reusable() or await self._connect()
+            connection = await self._reusable()
+            if connection is None:
+                async with asyncio.timeout_at(until):
+                    connection = await self._connect()
         except BaseException:  # whoever waits is cancelled, too
             self._free.release()
             raise
@@ -106,19 +114,24 @@ class Pool:
 
 
 class _Loan:
-    """A context manager by hand: one of contextlib's costs a twentieth of a dispatch."""
+    """A context manager by hand: one of contextlib's costs a twentieth of a dispatch, one of asyncio's for the time as much."""
 
-    __slots__ = ("_connection", "_pool")
+    __slots__ = ("_connection", "_end", "_pool", "_until")
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, until: float) -> None:
         self._pool = pool
+        self._until = until
 
     async def __aenter__(self) -> Any:
-        self._connection = await self._pool.take()
+        self._connection = await self._pool.take(self._until)
+        self._end = asyncio.get_running_loop().call_at(self._until, abort, self._connection)
         return self._connection
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._end.cancel()
         await self._pool.take_back(self._connection, works=kind is None)
+        if isinstance(error, LOST) and asyncio.get_running_loop().time() >= self._until:
+            raise TimeoutError from error
 
 
 async def _works(connection: Any) -> bool:
